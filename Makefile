@@ -1,0 +1,55 @@
+# Two commands are enough to begin with: `make demo` and `make test`. `make help` lists the rest.
+
+SWIFT ?= swift
+FUZZ_SECONDS ?= 60
+RELEASE_FLAGS = -c release --static-swift-stdlib
+
+.PHONY: help deps build release demo test check format format-check vectors fuzz fuzz-smoke bench purity simulate clean
+
+help: ## This list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+deps: ## Install the system libraries that are missing.
+	@.ci/install-libraries
+
+build: deps ## Debug build of everything, tests included. Warnings are errors.
+	$(SWIFT) build --build-tests
+
+release: deps ## The programs, optimised and static: .build/release/millrace.
+	$(SWIFT) build $(RELEASE_FLAGS) --product millrace
+
+demo: release ## The main job: sequencer, relays and replicas behind impaired links, 100,000 TPS, a verdict.
+	.build/release/millrace demo
+
+# The programs' tests run real processes on two cores and a clock: nothing else runs beside them.
+test: build ## All tests.
+	$(SWIFT) test --skip-build --skip Programs
+	$(SWIFT) test --skip-build --filter Programs
+
+check: format-check test purity fuzz-smoke ## What CI runs.
+
+format: ## Rewrite the sources in the house format.
+	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests
+
+format-check: ## Fail when a file is not in the house format.
+	$(SWIFT) format lint --strict --parallel --recursive Package.swift Sources Tests
+
+vectors: build ## Write the test vectors of Protocol-Spec anew; a diff means that a format changed.
+	MILLRACE_WRITE_VECTORS=1 $(SWIFT) test --skip-build --filter '[Vv]ector'
+	git diff --exit-code Protocol-Spec/vectors
+
+purity: build ## Prove that the sans-IO core links no clock, socket, thread, Foundation or system randomness.
+	Tests/Tidy/purity .build/debug
+
+fuzz: deps ## Run every fuzz target for FUZZ_SECONDS (60) each.
+	Tests/Fuzz/run $(FUZZ_SECONDS)
+
+fuzz-smoke: deps ## Every fuzz target for a few seconds, and the canary that must fail.
+	Tests/Fuzz/run 5
+
+bench: deps ## The benchmarks: every row beside its peer or limit from the same run.
+	$(SWIFT) build $(RELEASE_FLAGS) --product millrace-bench
+	.build/release/millrace-bench all
+
+clean: ## Forget the build.
+	rm -rf .build
