@@ -1,0 +1,108 @@
+/// GF(2^8) products in plain Swift, for machines without ISA-L.
+///
+/// A byte shuffle by table, the usual trick, has no portable form in Swift. Instead each output block is computed by
+/// Horner's rule over the bits of the coefficients: with c = Σ_b c_b · 2^b,
+///
+///     Σ_s c_s·d_s = ((S_7 · 2 + S_6) · 2 + …) · 2 + S_0,   S_b = Σ of the d_s whose coefficient has bit b set,
+///
+/// which needs exclusive ors and eight doublings per block and nothing else, so it vectorises everywhere.
+
+enum SwiftKernel {
+    /// Bytes held in registers per step: eight 16-byte vectors.
+    static let blockBytes = 128
+
+    static func encode(
+        bytes: Int, sources: UnsafeMutablePointer<UnsafeMutableRawPointer>, dataCount: Int,
+        destinations: UnsafeMutablePointer<UnsafeMutableRawPointer>, parityCount: Int
+    ) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: dataCount * parityCount) { matrix in
+            guard let coefficients = matrix.baseAddress else { return }
+            for parity in 0..<parityCount {
+                for data in 0..<dataCount {
+                    coefficients[parity * dataCount + data] = ErasureCode.coefficient(
+                        parity: parity, data: data)
+                }
+            }
+            combine(
+                bytes: bytes, sources: sources, sourceCount: dataCount, coefficients: coefficients,
+                destinations: destinations, rows: parityCount)
+        }
+    }
+
+    static func combine(
+        bytes: Int, sources: UnsafeMutablePointer<UnsafeMutableRawPointer>, sourceCount: Int,
+        coefficients: UnsafeMutablePointer<UInt8>,
+        destinations: UnsafeMutablePointer<UnsafeMutableRawPointer>,
+        rows: Int
+    ) {
+        // For one row: the sources whose coefficient has bit b set, at chosen[starts[b]..<starts[b + 1]], b from 7 down.
+        withUnsafeTemporaryAllocation(of: UnsafeRawPointer.self, capacity: sourceCount * 8) { chosenBuffer in
+            guard let chosen = chosenBuffer.baseAddress else { return }
+            for row in 0..<rows {
+                var ends: InlineArray<8, Int> = .init(repeating: 0)
+                var count = 0
+                for step in 0..<8 {
+                    for s in 0..<sourceCount
+                    where coefficients[row * sourceCount + s] >> UInt8(7 - step) & 1 == 1 {
+                        chosen[count] = UnsafeRawPointer(sources[s])
+                        count += 1
+                    }
+                    ends[step] = count
+                }
+                var offset = 0
+                while offset + blockBytes <= bytes {
+                    block(chosen, ends, at: offset, into: destinations[row])
+                    offset += blockBytes
+                }
+                while offset < bytes {
+                    single(chosen, ends, at: offset, into: destinations[row])
+                    offset += 1
+                }
+            }
+        }
+    }
+
+    @inline(__always)
+    private static func block(
+        _ chosen: UnsafeMutablePointer<UnsafeRawPointer>, _ ends: InlineArray<8, Int>, at offset: Int,
+        into destination: UnsafeMutableRawPointer
+    ) {
+        var low = SIMD64<UInt8>(repeating: 0)
+        var high = SIMD64<UInt8>(repeating: 0)
+        var next = 0
+        for step in 0..<8 {
+            low = doubled(low)
+            high = doubled(high)
+            while next < ends[step] {
+                let source = chosen[next] + offset
+                low ^= source.loadUnaligned(as: SIMD64<UInt8>.self)
+                high ^= source.loadUnaligned(fromByteOffset: 64, as: SIMD64<UInt8>.self)
+                next &+= 1
+            }
+        }
+        destination.storeBytes(of: low, toByteOffset: offset, as: SIMD64<UInt8>.self)
+        destination.storeBytes(of: high, toByteOffset: offset + 64, as: SIMD64<UInt8>.self)
+    }
+
+    @inline(__always)
+    private static func doubled(_ a: SIMD64<UInt8>) -> SIMD64<UInt8> {
+        let carry = SIMD64<UInt8>(repeating: 0) &- (a &>> 7)
+        return (a &+ a) ^ (carry & 0x1D)
+    }
+
+    private static func single(
+        _ chosen: UnsafeMutablePointer<UnsafeRawPointer>, _ ends: InlineArray<8, Int>, at offset: Int,
+        into destination: UnsafeMutableRawPointer
+    ) {
+        var sum: UInt8 = 0
+        var next = 0
+        for step in 0..<8 {
+            sum = GaloisField.doubled(sum)
+            while next < ends[step] {
+                sum ^= chosen[next].load(fromByteOffset: offset, as: UInt8.self)
+                next += 1
+            }
+        }
+        destination.storeBytes(of: sum, toByteOffset: offset, as: UInt8.self)
+    }
+}
