@@ -1,0 +1,44 @@
+/// Files of `prestateTracer` results, plain or compressed, through the importer: blocks in the order given, one file's
+/// blocks ending with the file.
+
+public import MillraceDiff
+public import MillraceWorkload
+
+public enum PrestateFiles {
+    /// `emit` gets each mini-block after it has been applied to the importer's state.
+    public static func feed(
+        _ paths: [String], to importer: PrestateImporter, emit: (StateDiff) throws(RecordingError) -> Void
+    ) throws(RecordingError) {
+        for path in paths {
+            let file = try InputFile(path: path)
+            var feed = PrestateFeed()
+            var blocks = PrestateBlocks()
+            var chunk: [UInt8] = []
+            var transactions: [PrestateTransaction] = []
+            let before = importer.totals.transactions
+            var isMore = true
+            while isMore {
+                chunk.removeAll(keepingCapacity: true)
+                isMore = try file.read(appendingTo: &chunk)
+                feed.append(chunk)
+                transactions.removeAll(keepingCapacity: true)
+                var whole: [[PrestateTransaction]] = []
+                do throws(JSONError) {
+                    while try feed.next(into: &transactions) {}
+                    if !isMore { try feed.finish() }
+                    whole = try blocks.add(transactions)
+                } catch {
+                    throw RecordingError(.invalid, "\(file.path): \(error)")
+                }
+                for block in whole { try importer.add(block: block, emit: emit) }
+            }
+            try importer.add(block: blocks.finish(), emit: emit)
+            guard importer.totals.transactions > before else {
+                throw RecordingError(
+                    .invalid,
+                    "\(file.path): no transactions in it: expected prestateTracer results, one JSON object a line"
+                )
+            }
+        }
+    }
+}
