@@ -1,0 +1,17 @@
+/// What bounds one payload's decoding, beside its arithmetic.
+
+internal import MillraceBase
+
+public enum CodecLimits {
+    /// New and changed keys of one diff, each kind. A 10 s window of 100,000 swaps a second changes about a million.
+    public static let keyCountMax = 1 << 22
+    /// Keys per payload byte: an entropy coder can make a key almost free, and then a few bytes would cost the receiver
+    /// seconds. At eight keys a byte and some 150 ns a key, a KiB costs at most about 1.2 ms. An encoder that does better
+    /// pads (Spec 30.3).
+    public static let keysPerByteMax = 8
+    /// One piece of code, as `State` bounds it.
+    public static let codeBytesMax = 1 << 20
+
+    /// The least payload that may carry so many keys.
+    static func payloadBytesMin(keys: Int) -> Int { keys / keysPerByteMax }
+}

@@ -1,0 +1,81 @@
+/// Where each model's cells lie in the bank. Spec 30.4.3 lists the same models; their places are of no consequence outside,
+/// since every cell starts equal.
+
+enum ModelMap {
+    // MARK: Shapes
+
+    /// A number below 2^31: its width by a tree of 5 bits, its second bit by width.
+    static var shortNumberBits: Int { 5 }
+    /// A number below 2^64: its width by a tree of 7 bits, its second bit by width.
+    static var longNumberBits: Int { 7 }
+    static func numberCells(_ treeBits: Int) -> Int { 2 << treeBits }
+
+    // MARK: Sets of keys, one group of models per table (accounts 0, slots 1)
+
+    static var gapBuckets: Int { 15 }
+    static var gapUnary: Int { 8 }
+    static var classCount: Int { 35 }
+
+    static func gapUnary(_ table: Int) -> Int { table * setStride }
+    static func gapTop(_ table: Int) -> Int { gapUnary(table) + gapBuckets * gapUnary }
+    static func gapEscape(_ table: Int) -> Int { gapTop(table) + gapBuckets }
+    static func classSize(_ table: Int) -> Int { gapEscape(table) + numberCells(longNumberBits) }
+    static var setStride: Int {
+        gapBuckets * gapUnary + gapBuckets + numberCells(longNumberBits)
+            + classCount * numberCells(shortNumberBits)
+    }
+
+    // MARK: New keys and lists of ids
+
+    static var destroyedGap: Int { 2 * setStride }
+    static var newSlotAccountGap: Int { destroyedGap + numberCells(shortNumberBits) }
+    /// By whether the slot before it is of the same account: is the distance below 2^64?
+    static var newSlotIsNear: Int { newSlotAccountGap + numberCells(shortNumberBits) }
+    static var newSlotDistance: Int { newSlotIsNear + 2 }
+    static var newSlotRestart: Int { newSlotDistance + numberCells(longNumberBits) }
+    static var newSlotChanged: Int { newSlotRestart + 1 }
+    static var newAccountChanged: Int { newSlotChanged + 1 }
+
+    // MARK: Magnitudes
+
+    /// Width of a difference less one, a tree of 8 bits, by expected width; the last contexts serve fields and accounts.
+    static var widthContexts: Int { 33 + 8 + 3 }
+    static var width: Int { newAccountChanged + 1 }
+    static func width(_ context: Int) -> Int { width + context * 256 }
+    static func fieldWidth(_ field: Int) -> Int { width(33 + field) }
+    static func accountWidth(_ kind: Int) -> Int { width(33 + 8 + kind) }
+    /// The bits below the leading one of magnitudes of up to 8 bits, by width and the bits before.
+    static var smallMagnitude: Int { width(widthContexts) }
+    /// Is the magnitude a multiple of 10^4? By context class: slots, fields, accounts.
+    static var isRound: Int { smallMagnitude + 9 * 256 }
+    static var zeroes: Int { isRound + 3 }
+
+    // MARK: Slots
+
+    static var operationContexts: Int { 128 }
+    static var operation: Int { zeroes + 3 * 64 }
+    static func operation(_ context: Int) -> Int { operation + context * 16 }
+    static var fieldOperation: Int { operation(operationContexts) }
+    static func fieldOperation(_ field: Int) -> Int { fieldOperation + field * 8 }
+
+    // MARK: Accounts
+
+    static var nonceStep: Int { fieldOperation(8) }
+    static func nonceStep(_ context: Int) -> Int { nonceStep + context * 16 }
+    static var nonceFar: Int { nonceStep(4) }
+    static var codeChanged: Int { nonceFar + numberCells(longNumberBits) }
+    static var codeIsNone: Int { codeChanged + 4 }
+    static var codeBack: Int { codeIsNone + 1 }
+    static var balanceOperation: Int { codeBack + numberCells(shortNumberBits) }
+    static func balanceOperation(_ context: Int) -> Int { balanceOperation + context * 16 }
+    /// Index of a gas amount among those seen in this window, a tree of 8 bits.
+    static var gasIndex: Int { balanceOperation(8) }
+    /// A gas amount written out: of one transaction 0, of several 1.
+    static func gasAmount(_ several: Int) -> Int { gasIndex + 256 + several * numberCells(longNumberBits) }
+    static var price: Int { gasAmount(2) }
+    static var ownPrice: Int { price + numberCells(longNumberBits) }
+    static var priceChanged: Int { ownPrice + numberCells(longNumberBits) }
+    static var hasBalancer: Int { priceChanged + 1 }
+
+    static var count: Int { hasBalancer + 1 }
+}

@@ -1,0 +1,328 @@
+/// Which keys changed when, and the lists by class that follow from it: one table for accounts, one for slots. It is the
+/// rank table of level 1: a changed key is written as a gap in the list of its class.
+///
+/// Within a 100 ms window the lists stand still; what changes is noted, and at the window's end histories and lists are
+/// brought up to date (one pass over the keys in reach: 3 ns each). Everything here follows from which windows and seconds
+/// a key changed in, so a follower that has the state and these histories at a boundary codes exactly as the others do.
+///
+/// Bound: at the end of a second the oldest seconds are forgotten until at most `hotCountMax` keys are in reach.
+
+final class ActivityTable {
+    /// 4 MiB of ids. Uniform load at 100,000 swaps a second stays in reach for about three seconds.
+    static var hotCountMax: Int { 1 << 20 }
+
+    /// By id; ids beyond have no history.
+    private var histories = Scratch<UInt16>(capacity: 1024)
+    private var historyCount = 0
+    private let classes = ActivityClass.makeTable()
+
+    /// Ids with a history, ascending.
+    private var hot = Scratch<UInt32>(capacity: 1024)
+    private var hotCount = 0
+    /// The same ids by class, ascending within a class; class `c` occupies `starts[c]..<starts[c + 1]`.
+    private var listed = Scratch<UInt32>(capacity: 1024)
+    private let starts: UnsafeMutablePointer<Int>
+
+    /// Ids that changed in the window under way, in any order, with repeats.
+    private var noted = Scratch<UInt32>(capacity: 1024)
+    private var notedCount = 0
+    private var fresh = Scratch<UInt32>(capacity: 1024)
+    private var spare = Scratch<UInt32>(capacity: 1024)
+
+    /// Working memory of one payload: ids or positions sorted into classes.
+    private var sorted = Scratch<UInt32>(capacity: 1024)
+
+    init() {
+        starts = .allocate(capacity: ActivityClass.count + 1)
+        starts.initialize(repeating: 0, count: ActivityClass.count + 1)
+    }
+
+    deinit {
+        classes.deallocate()
+        starts.deallocate()
+    }
+
+    @inline(__always)
+    private func history(_ id: Int) -> UInt16 { id < historyCount ? histories.base[id] : 0 }
+
+    // MARK: Coding a set of known keys
+
+    /// Writes ids, strictly ascending and below `known`.
+    func encode(
+        _ ids: UnsafePointer<UInt32>, count: Int, known: Int, table: Int, to writer: inout ColumnWriter
+    ) {
+        sorted.ensure(count)
+        let sorted = sorted.base
+        withUnsafeTemporaryAllocation(of: Int.self, capacity: 2 * ActivityClass.count + 1) { places in
+            guard let ends = places.baseAddress else { return }
+            let sizes = ends + ActivityClass.count
+            sizes.initialize(repeating: 0, count: ActivityClass.count + 1)
+            let (histories, historyCount, classes) = (histories.base, historyCount, classes)
+            for i in 0..<count {
+                let id = Int(ids[i])
+                sizes[id < historyCount ? Int(classes[Int(histories[id])]) : 0] &+= 1
+            }
+            var sum = 0
+            for c in 0..<ActivityClass.count {
+                ends[c] = sum
+                sum += sizes[c]
+            }
+            for i in 0..<count {
+                let id = Int(ids[i])
+                let c = id < historyCount ? Int(classes[Int(histories[id])]) : 0
+                sorted[ends[c]] = ids[i]
+                ends[c] &+= 1
+            }
+            var left = count
+            for c in (0..<ActivityClass.count).reversed() where left > 0 {
+                let universe = universe(of: c, known: known)
+                guard universe > 0 else { continue }
+                let size = sizes[c]
+                // The cold ones, last, are those that are left.
+                if c != ActivityClass.cold {
+                    writer.number(
+                        UInt64(size), treeBits: ModelMap.shortNumberBits,
+                        ModelMap.classSize(table) + c * ModelMap.numberCells(ModelMap.shortNumberBits))
+                }
+                guard size > 0 else { continue }
+                left -= size
+                let members = sorted + (ends[c] - size)
+                if c == ActivityClass.cold {
+                    encodeCold(members, count: size, universe: universe, table: table, to: &writer)
+                } else {
+                    encodeListed(members, count: size, class: c, table: table, to: &writer)
+                }
+            }
+        }
+    }
+
+    private func encodeListed(
+        _ ids: UnsafePointer<UInt32>, count: Int, class c: Int, table: Int, to writer: inout ColumnWriter
+    ) {
+        let list = UnsafePointer(listed.base + starts[c])
+        let size = starts[c + 1] - starts[c]
+        var gaps = GapModel(count: count, universe: size, table: table)
+        var next = 0
+        for i in 0..<count {
+            // The id is in the list, at `next` or later: gallop, then halve.
+            let id = ids[i]
+            let place = firstIndex(in: list, from: next, below: size) { $0 >= id }
+            gaps.encode(place - next, to: &writer)
+            next = place + 1
+        }
+    }
+
+    /// Cold keys are numbered by id with the ids in reach left out.
+    private func encodeCold(
+        _ ids: UnsafePointer<UInt32>, count: Int, universe: Int, table: Int, to writer: inout ColumnWriter
+    ) {
+        let hot = UnsafePointer(hot.base)
+        var gaps = GapModel(count: count, universe: universe, table: table)
+        var below = 0
+        var next = 0
+        for i in 0..<count {
+            let id = ids[i]
+            below = firstIndex(in: hot, from: below, below: hotCount) { $0 >= id }
+            let place = Int(id) - below
+            gaps.encode(place - next, to: &writer)
+            next = place + 1
+        }
+    }
+
+    /// Reads a set of `count` ids below `known` into `ids`, ascending. `other` is as large.
+    func decode(
+        into ids: UnsafeMutablePointer<UInt32>, other: UnsafeMutablePointer<UInt32>, count: Int, known: Int,
+        table: Int, from reader: inout ColumnReader
+    ) throws(CodecError) {
+        var found = 0
+        for c in (0..<ActivityClass.count).reversed() where found < count {
+            let universe = universe(of: c, known: known)
+            guard universe > 0 else { continue }
+            let size =
+                c == ActivityClass.cold
+                ? count - found
+                : Int(
+                    truncatingIfNeeded: reader.number(
+                        treeBits: ModelMap.shortNumberBits,
+                        ModelMap.classSize(table) + c * ModelMap.numberCells(ModelMap.shortNumberBits)))
+            guard size <= count - found, size <= universe else { throw .badKey }
+            guard size > 0 else { continue }
+            var gaps = GapModel(count: size, universe: universe, table: table)
+            let list = listed.base + starts[c]
+            let hot = UnsafePointer(hot.base)
+            var next = 0
+            var below = 0
+            for _ in 0..<size {
+                let gap = try gaps.decode(from: &reader)
+                let place = next + gap
+                if c == ActivityClass.cold {
+                    // The `place`-th id not in reach: as many hot ids lie below it as satisfy hot[j] - j <= place.
+                    below = firstIndex(in: hot, from: below, below: hotCount, counting: place)
+                    ids[found] = UInt32(truncatingIfNeeded: place + below)
+                } else {
+                    ids[found] = list[place]
+                }
+                found += 1
+                next = place + 1
+            }
+            if reader.isOverrun { throw .truncated }
+        }
+        guard found == count else { throw .badKey }
+        sortAscending(ids, count: count, other: other)
+    }
+
+    private func universe(of c: Int, known: Int) -> Int {
+        c == ActivityClass.cold ? known - hotCount : starts[c + 1] - starts[c]
+    }
+
+    /// The first index at or after `start` whose element satisfies `condition`, which stays true once it is; `end` if none.
+    @inline(__always)
+    private func firstIndex(
+        in list: UnsafePointer<UInt32>, from start: Int, below end: Int, where condition: (UInt32) -> Bool
+    ) -> Int {
+        var low = start
+        var step = 1
+        while low + step <= end, !condition(list[low + step - 1]) {
+            low += step
+            step *= 2
+        }
+        var high = min(low + step - 1, end)
+        while low < high {
+            let middle = (low + high) / 2
+            if condition(list[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+
+    @inline(__always)
+    private func firstIndex(
+        in list: UnsafePointer<UInt32>, from start: Int, below end: Int, counting place: Int
+    ) -> Int {
+        var low = start
+        var step = 1
+        while low + step <= end, Int(list[low + step - 1]) - (low + step - 1) <= place {
+            low += step
+            step *= 2
+        }
+        var high = min(low + step - 1, end)
+        while low < high {
+            let middle = (low + high) / 2
+            if Int(list[middle]) - middle > place { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+
+    // MARK: Following the stream
+
+    /// Notes that a key changed in the window under way.
+    func note(_ ids: UnsafePointer<UInt32>, count: Int) {
+        noted.grow(to: notedCount + count, keeping: notedCount)
+        (noted.base + notedCount).update(from: ids, count: count)
+        notedCount += count
+    }
+
+    /// Ends the window `index` (0…9) of the current second, and the second itself with the last window.
+    func endWindow(_ index: Int, endsSecond: Bool) {
+        let bit: UInt16 = 1 << UInt16(index)
+        fresh.ensure(notedCount)
+        var freshCount = 0
+        for i in 0..<notedCount {
+            let id = Int(noted.base[i])
+            if id >= historyCount { extendHistories(to: id + 1) }
+            let history = histories.base[id]
+            if history == 0 {
+                fresh.base[freshCount] = UInt32(truncatingIfNeeded: id)
+                freshCount += 1
+            }
+            histories.base[id] = history | bit
+        }
+        notedCount = 0
+        merge(freshCount)
+        if endsSecond { endSecond() }
+        list()
+    }
+
+    private func extendHistories(to count: Int) {
+        histories.grow(to: count, keeping: historyCount)
+        let capacity = histories.capacity
+        (histories.base + historyCount).initialize(repeating: 0, count: capacity - historyCount)
+        historyCount = capacity
+    }
+
+    /// Merges the ids that came into reach into `hot`.
+    private func merge(_ freshCount: Int) {
+        guard freshCount > 0 else { return }
+        spare.ensure(max(freshCount, hotCount + freshCount))
+        sortAscending(fresh.base, count: freshCount, other: spare.base)
+        let (hot, fresh, into) = (hot.base, fresh.base, spare.base)
+        var (i, j, out) = (0, 0, 0)
+        while i < hotCount, j < freshCount {
+            if hot[i] < fresh[j] {
+                into[out] = hot[i]
+                i &+= 1
+            } else {
+                into[out] = fresh[j]
+                j &+= 1
+            }
+            out &+= 1
+        }
+        (into + out).update(from: hot + i, count: hotCount - i)
+        (into + out + (hotCount - i)).update(from: fresh + j, count: freshCount - j)
+        hotCount += freshCount
+        swap(&self.hot, &spare)
+    }
+
+    /// Turns windows into seconds; drops the ids whose last change is out of reach, or too many to keep.
+    private func endSecond() {
+        var newest = (0, 0, 0, 0, 0, 0)
+        withUnsafeMutableBytes(of: &newest) { raw in
+            let ages = raw.assumingMemoryBound(to: Int.self)
+            for i in 0..<hotCount {
+                let id = Int(hot.base[i])
+                let history = ActivityClass.endingSecond(histories.base[id])
+                histories.base[id] = history
+                if history != 0 { ages[history.trailingZeroBitCount - 10] += 1 }
+            }
+            // The reach in seconds, such that all keys in it fit.
+            var reach = 0
+            var sum = 0
+            while reach < 6, sum + ages[reach] <= ActivityTable.hotCountMax {
+                sum += ages[reach]
+                reach += 1
+            }
+            let mask = UInt16((1 << reach) - 1) << ActivityClass.windowBits
+            var kept = 0
+            for i in 0..<hotCount {
+                let id = hot.base[i]
+                let history = histories.base[Int(id)] & mask
+                histories.base[Int(id)] = history
+                if history != 0 {
+                    hot.base[kept] = id
+                    kept += 1
+                }
+            }
+            hotCount = kept
+        }
+    }
+
+    /// Builds the lists by class.
+    private func list() {
+        listed.ensure(hotCount)
+        starts.update(repeating: 0, count: ActivityClass.count + 1)
+        let (hot, listed, histories, classes, starts) = (
+            hot.base, listed.base, histories.base, classes, starts
+        )
+        for i in 0..<hotCount {
+            starts[Int(classes[Int(histories[Int(hot[i])])]) &+ 1] &+= 1
+        }
+        for c in 0..<ActivityClass.count { starts[c + 1] += starts[c] }
+        // Filling moves each start to its class's end, which is the next one's start: shift back afterwards.
+        for i in 0..<hotCount {
+            let c = Int(classes[Int(histories[Int(hot[i])])])
+            listed[starts[c]] = hot[i]
+            starts[c] &+= 1
+        }
+        for c in (1...ActivityClass.count).reversed() { starts[c] = starts[c - 1] }
+        starts[0] = 0
+    }
+}
