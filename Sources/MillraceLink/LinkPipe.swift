@@ -1,0 +1,101 @@
+public import MillraceBase
+
+/// A datagram that came out at the far end of a link.
+public struct LinkArrival: Equatable, Sendable, BitwiseCopyable {
+    /// What the sender called it.
+    public var token: UInt64
+    public var at: Instant
+    /// Which bit of it is flipped, or `Passage.noBit`.
+    public var flippedBit: UInt32
+    /// False for the first of two copies: the token's bytes are needed once more.
+    public var isLast: Bool
+}
+
+/// A link and the datagrams under way on it: for shells and tests that have no event queue of their own.
+///
+/// The caller keeps the bytes and names them with a token; the pipe says when each arrives. A token whose `send` answers
+/// anything but `.delivered` will not come out; any other comes out, the last time with `isLast`. Arrivals are in order
+/// of time, then of sending.
+public struct LinkPipe: Sendable {
+    public private(set) var model: LinkModel
+
+    private struct UnderWay: BitwiseCopyable {
+        var at: Instant
+        var number: UInt64
+        var token: UInt64
+        var flippedBit: UInt32
+        var isLast: Bool
+
+        @inline(__always)
+        func isBefore(_ other: UnderWay) -> Bool { at != other.at ? at < other.at : number < other.number }
+    }
+
+    /// A binary heap: almost sorted already, since only reordering breaks the order of sending.
+    private var heap: [UnderWay] = []
+    private var number: UInt64 = 0
+    /// Datagrams refused because too many were under way.
+    public private(set) var overflowed: UInt64 = 0
+
+    public init(_ model: LinkModel) { self.model = model }
+
+    public init(_ parameters: LinkParameters, seed: Seed, index: UInt64 = 0) {
+        model = LinkModel(parameters, seed: seed, index: index)
+    }
+
+    /// Datagrams under way, copies included.
+    public var count: Int { heap.count }
+
+    public mutating func send(bytes: Int, token: UInt64, now: Instant) -> Passage.Fate {
+        guard heap.count + 2 <= LinkLimits.datagramsMax else {
+            overflowed &+= 1
+            return .queueFull
+        }
+        let passage = model.pass(bytes: bytes, now: now)
+        guard passage.isDelivered else { return passage.fate }
+        push(passage.at, token, passage.flippedBit, isLast: !passage.isDuplicated)
+        if passage.isDuplicated {
+            push(passage.duplicateAt, token, passage.duplicateFlippedBit, isLast: true)
+        }
+        return .delivered
+    }
+
+    /// When the next datagram arrives.
+    public var nextDeadline: Instant? { heap.first?.at }
+
+    /// The next datagram that has arrived by `now`.
+    public mutating func popDelivered(now: Instant) -> LinkArrival? {
+        guard let first = heap.first, first.at <= now else { return nil }
+        let last = heap.removeLast()
+        if !heap.isEmpty { sink(last) }
+        return LinkArrival(
+            token: first.token, at: first.at, flippedBit: first.flippedBit, isLast: first.isLast)
+    }
+
+    private mutating func push(_ at: Instant, _ token: UInt64, _ flippedBit: UInt32, isLast: Bool) {
+        let entry = UnderWay(at: at, number: number, token: token, flippedBit: flippedBit, isLast: isLast)
+        number &+= 1
+        heap.append(entry)
+        var hole = heap.count - 1
+        while hole > 0 {
+            let parent = (hole - 1) / 2
+            if !entry.isBefore(heap[parent]) { break }
+            heap[hole] = heap[parent]
+            hole = parent
+        }
+        heap[hole] = entry
+    }
+
+    /// Puts `entry` into the place of the root and lets it sink.
+    private mutating func sink(_ entry: UnderWay) {
+        var hole = 0
+        while true {
+            var child = 2 * hole + 1
+            if child >= heap.count { break }
+            if child + 1 < heap.count, heap[child + 1].isBefore(heap[child]) { child += 1 }
+            if !heap[child].isBefore(entry) { break }
+            heap[hole] = heap[child]
+            hole = child
+        }
+        heap[hole] = entry
+    }
+}

@@ -1,0 +1,290 @@
+internal import MillraceBase
+
+/// Why a text is not a link: one sentence.
+public struct LinkTextError: Error, Equatable, Sendable, CustomStringConvertible {
+    public let description: String
+}
+
+/// Links as people write them: `rate=25,rtt=100,loss=1%,burst=3,queue=100ms,jitter=2`, a profile's name, or a name with
+/// some settings changed (`dsl-25,loss=2%`). The keys are those of Spec 80.2.
+///
+/// Numbers are decimal and read exactly; whatever is out of range, repeated or unknown is refused.
+extension LinkParameters {
+    /// The keys the text form knows, in the order in which it is printed.
+    public static let keys = [
+        "rate", "trace", "bucket", "queue", "aqm", "delay", "rtt", "jitter", "loss", "burst", "reorder",
+        "reorderby", "duplicate",
+        "corrupt", "mtu", "overhead",
+    ]
+
+    /// Reads `text`; a profile gives its settings for `direction`.
+    public init(text: String, direction: LinkDirection = .down) throws(LinkTextError) {
+        self.init()
+        guard text.utf8.count <= 65_536 else {
+            throw LinkTextError(description: "a link's text is longer than 65,536 bytes")
+        }
+        var seen: Set<String> = []
+        for (position, part) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
+            let item = LinkParameters.trimmed(part)
+            guard let equals = item.firstIndex(of: "=") else {
+                let name = item.lowercased()
+                guard position == 0 else {
+                    throw LinkTextError(
+                        description: "link \"\(text)\": \"\(item)\" has no value; settings are key=value")
+                }
+                guard let profile = LinkProfile.named(name) else {
+                    let names = LinkProfile.all.map(\.name)
+                    throw LinkTextError(
+                        description: "link \"\(text)\": there is no profile \"\(item)\""
+                            + Suggestion.hint(for: name, among: names + LinkParameters.keys)
+                            + (Suggestion.nearest(to: name, among: names) == nil
+                                ? "; profiles are " + names.joined(separator: ", ") : ""))
+                }
+                self = profile.parameters(direction)
+                continue
+            }
+            let key = LinkParameters.trimmed(item[..<equals]).lowercased()
+            let value = LinkParameters.trimmed(item[item.index(after: equals)...])
+            guard LinkParameters.keys.contains(key) else {
+                throw LinkTextError(
+                    description: "link \"\(text)\": unknown key \"\(key)\""
+                        + Suggestion.hint(for: key, among: LinkParameters.keys))
+            }
+            // `delay` and `rtt` set the same thing.
+            guard seen.insert(key == "rtt" ? "delay" : key).inserted else {
+                throw LinkTextError(description: "link \"\(text)\": \"\(key)\" is set twice")
+            }
+            guard set(key, value) else {
+                throw LinkTextError(
+                    description: "link \"\(text)\": \(key)=\(value) is not \(LinkParameters.expectation(key))"
+                )
+            }
+        }
+    }
+
+    /// The text form; reading it gives equal parameters.
+    public var text: String {
+        var parts: [String] = []
+        func add(_ key: String, _ value: String, unless isDefault: Bool) {
+            if !isDefault { parts.append("\(key)=\(value)") }
+        }
+        let plain = LinkParameters()
+        if let trace {
+            let steps = trace.bitsPerSecond.map { Decimal.text($0, decimals: 6) }.joined(separator: ":")
+            parts.append("trace=\(steps)@\(Decimal.text(UInt64(trace.step.nanoseconds), decimals: 6))")
+        } else if let rateBitsPerSecond {
+            parts.append("rate=\(Decimal.text(rateBitsPerSecond, decimals: 6))")
+        }
+        func milliseconds(_ interval: Interval) -> String {
+            Decimal.text(UInt64(max(interval.nanoseconds, 0)), decimals: 6)
+        }
+        func share(_ p: Probability) -> String { Decimal.text(p.partsPerTrillion, decimals: 12) }
+        add("bucket", String(bucketBytes), unless: bucketBytes == 0)
+        switch queue {
+        case .bytes(let bytes): parts.append("queue=\(bytes)")
+        case .time(let time): add("queue", milliseconds(time) + "ms", unless: queue == plain.queue)
+        }
+        add("aqm", "codel", unless: management == .dropTail)
+        add("delay", milliseconds(delay), unless: delay == .zero)
+        add("jitter", milliseconds(jitter), unless: jitter == .zero)
+        add("loss", share(loss), unless: loss == .zero)
+        add("burst", Decimal.text(lossBurstThousandths, decimals: 3), unless: lossBurstThousandths == 1_000)
+        add("reorder", share(reorder), unless: reorder == .zero)
+        add("reorderby", milliseconds(reorderBy), unless: reorderBy == plain.reorderBy)
+        add("duplicate", share(duplicate), unless: duplicate == .zero)
+        add("corrupt", share(corrupt), unless: corrupt == .zero)
+        add("mtu", String(mtuBytes), unless: mtuBytes == plain.mtuBytes)
+        add("overhead", String(overheadBytes), unless: overheadBytes == plain.overheadBytes)
+        return parts.isEmpty ? "none" : parts.joined(separator: ",")
+    }
+
+    private static func trimmed(_ text: Substring) -> String {
+        var text = text
+        while text.first == " " { text.removeFirst() }
+        while text.last == " " { text.removeLast() }
+        return String(text)
+    }
+
+    private static func expectation(_ key: String) -> String {
+        switch key {
+        case "rate": "a rate in Mbit/s (or with a unit: 500k, 2.5M, 1G), at most 1,000,000 Mbit/s"
+        case "trace": "rates in Mbit/s and the length of a step in ms: 25:12:0:30@1000"
+        case "bucket": "a number of bytes, at most 1,073,741,824"
+        case "queue": "a time in ms (100ms) or a number of bytes (65536, 64KB)"
+        case "aqm": "\"codel\" or \"none\""
+        case "delay", "rtt", "jitter", "reorderby": "a time in ms, at most 60,000"
+        case "loss", "reorder", "duplicate", "corrupt": "a share between 0 and 1 (0.01, or 1%)"
+        case "burst": "a mean number of datagrams lost in a row, from 1 to 1,000"
+        case "mtu": "a packet's length from 68 to 65,535 bytes"
+        default: "a number of bytes from 0 to 1,000"
+        }
+    }
+
+    /// False when `value` is not one for `key`.
+    private mutating func set(_ key: String, _ value: String) -> Bool {
+        func share() -> Probability? {
+            let isPercent = value.hasSuffix("%")
+            let digits = isPercent ? String(value.dropLast()) : value
+            guard let n = Decimal.read(digits, decimals: isPercent ? 10 : 12), n <= Probability.scale else {
+                return nil
+            }
+            return Probability(partsPerTrillion: n)
+        }
+        func time(_ text: String, divisor: UInt64 = 1) -> Interval? {
+            let digits = text.hasSuffix("ms") ? String(text.dropLast(2)) : text
+            guard let n = Decimal.read(digits, decimals: 6) else { return nil }
+            let interval = Interval.nanoseconds(Int64(clamping: n / divisor))
+            return interval <= LinkLimits.delayMax ? interval : nil
+        }
+        func whole(_ range: ClosedRange<Int>) -> Int? {
+            guard let n = Decimal.read(value, decimals: 0), let n = Int(exactly: n) else { return nil }
+            return range.contains(n) ? n : nil
+        }
+        switch key {
+        case "rate":
+            if value == "none" {
+                rateBitsPerSecond = nil
+            } else {
+                guard let rate = LinkParameters.rate(value), rate > 0 else { return false }
+                rateBitsPerSecond = rate
+            }
+            trace = nil
+        case "trace":
+            let parts = value.split(separator: "@", omittingEmptySubsequences: false)
+            guard parts.count == 2, let step = time(String(parts[1])) else { return false }
+            var rates: [UInt64] = []
+            for part in parts[0].split(separator: ":", omittingEmptySubsequences: false) {
+                guard let rate = LinkParameters.rate(String(part)) else { return false }
+                rates.append(rate)
+            }
+            guard let made = RateTrace(bitsPerSecond: rates, step: step) else { return false }
+            trace = made
+        case "bucket":
+            guard let n = whole(0...LinkLimits.queueBytesMax) else { return false }
+            bucketBytes = n
+        case "queue":
+            if value.hasSuffix("ms") {
+                guard let t = time(value) else { return false }
+                queue = .time(t)
+            } else {
+                let lower = value.lowercased()
+                let unit: UInt64 = lower.hasSuffix("kb") ? 1_024 : lower.hasSuffix("mb") ? 1_048_576 : 1
+                let digits = unit == 1 ? value : String(value.dropLast(2))
+                guard let n = Decimal.read(digits, decimals: 0), n <= UInt64(LinkLimits.queueBytesMax),
+                    n * unit <= UInt64(LinkLimits.queueBytesMax)
+                else { return false }
+                queue = .bytes(Int(n * unit))
+            }
+        case "aqm":
+            switch value {
+            case "codel": management = .coDel
+            case "none": management = .dropTail
+            default: return false
+            }
+        case "delay":
+            guard let t = time(value) else { return false }
+            delay = t
+        case "rtt":
+            guard let t = time(value, divisor: 2) else { return false }
+            delay = t
+        case "jitter":
+            guard let t = time(value) else { return false }
+            jitter = t
+        case "reorderby":
+            guard let t = time(value), t > .zero else { return false }
+            reorderBy = t
+        case "loss":
+            guard let p = share() else { return false }
+            loss = p
+        case "reorder":
+            guard let p = share() else { return false }
+            reorder = p
+        case "duplicate":
+            guard let p = share() else { return false }
+            duplicate = p
+        case "corrupt":
+            guard let p = share() else { return false }
+            corrupt = p
+        case "burst":
+            guard let n = Decimal.read(value, decimals: 3),
+                (1_000...LinkLimits.lossBurstThousandthsMax).contains(n)
+            else {
+                return false
+            }
+            lossBurstThousandths = n
+        case "mtu":
+            guard let n = whole(68...65_535) else { return false }
+            mtuBytes = n
+        case "overhead":
+            guard let n = whole(0...1_000) else { return false }
+            overheadBytes = n
+        default: return false
+        }
+        return true
+    }
+
+    /// Mbit/s, or with a unit: bits per second.
+    private static func rate(_ text: String) -> UInt64? {
+        let decimals: Int
+        switch text.last {
+        case "k", "K": decimals = 3
+        case "G", "g": decimals = 9
+        default: decimals = 6
+        }
+        let hasUnit = text.last.map { "kKmMgG".contains($0) } ?? false
+        guard let rate = Decimal.read(hasUnit ? String(text.dropLast()) : text, decimals: decimals) else {
+            return nil
+        }
+        return rate <= LinkLimits.bitsPerSecondMax ? rate : nil
+    }
+}
+
+/// Decimal text and integers that count its last digit; no floating point between them.
+enum Decimal {
+    /// `text` times 10^decimals: digits, at most one point, no more than `decimals` digits behind it.
+    static func read(_ text: String, decimals: Int) -> UInt64? {
+        var value: UInt64 = 0
+        var digits = 0
+        var behind: Int?
+        guard text.utf8.count <= 40 else { return nil }
+        for character in text.utf8 {
+            if character == UInt8(ascii: ".") {
+                guard behind == nil, digits > 0 else { return nil }
+                behind = 0
+                continue
+            }
+            guard (48...57).contains(character) else { return nil }
+            digits += 1
+            if let count = behind {
+                guard count < decimals else { return nil }
+                behind = count + 1
+            }
+            guard append(character - 48, to: &value) else { return nil }
+        }
+        guard digits > 0, behind != 0 else { return nil }
+        for _ in (behind ?? 0)..<max(decimals, behind ?? 0) {
+            guard append(0, to: &value) else { return nil }
+        }
+        return value
+    }
+
+    private static func append(_ digit: UInt8, to value: inout UInt64) -> Bool {
+        let (ten, over) = value.multipliedReportingOverflow(by: 10)
+        let (sum, overSum) = ten.addingReportingOverflow(UInt64(digit))
+        value = sum
+        return !over && !overSum
+    }
+
+    /// `value` divided by 10^decimals, without trailing zeros.
+    static func text(_ value: UInt64, decimals: Int) -> String {
+        var unit: UInt64 = 1
+        for _ in 0..<decimals { unit *= 10 }
+        let whole = String(value / unit)
+        let fraction = value % unit
+        guard fraction > 0 else { return whole }
+        let digits = String(fraction)
+        var tail = String(repeating: "0", count: decimals - digits.count) + digits
+        while tail.last == "0" { tail.removeLast() }
+        return whole + "." + tail
+    }
+}
