@@ -1,0 +1,168 @@
+/// Frames: what a session's datagram carries once it is decrypted (Spec 60.2). A datagram holds one or more frames, one
+/// behind the other, each a type byte and fields whose lengths are known from the bytes before them.
+///
+/// A parsed `Frame` is a small trivial value. The variable part (a symbol, a slice header) stays where it is: the frame
+/// holds its byte range in the datagram, and the caller slices its own buffer. Nothing is copied, nothing allocated.
+///
+/// Parsing is total: any bytes give frames, then the end or a `FrameError`. An error ends the datagram (frames before it
+/// have been given out already) and is an offence of the peer, because a session's datagrams are authenticated.
+
+public import MillraceBase
+
+/// Why a frame could not be parsed. Ordered by depth: a later kind means that the earlier checks passed.
+public enum FrameError: Error, Equatable, Sendable, BitwiseCopyable {
+    /// The datagram ended inside a frame.
+    case truncated
+    /// A varint is not minimal or longer than its type.
+    case malformed
+    /// No frame has this type byte.
+    case unknownType(UInt8)
+    /// A field is outside its table's constraint.
+    case outOfRange
+}
+
+/// Why a parent does not serve a child.
+public enum RefusalReason: UInt8, Sendable, BitwiseCopyable {
+    /// It has as many children as it may have.
+    case full = 0
+    /// It does not carry this cadence.
+    case cadence = 1
+    /// It has no stream itself yet.
+    case notReady = 2
+    /// It has punished this child.
+    case banned = 3
+}
+
+/// Why a peer ends a session.
+public enum CloseCode: UInt16, Sendable, BitwiseCopyable {
+    case shuttingDown = 0
+    case malformedFrame = 1
+    case invalidShreds = 2
+    case unexpectedFrame = 3
+    case other = 0xFFFF
+}
+
+/// What a node holds, and where the stream stands as far as it knows (the have-map).
+public struct StreamStatus: Hashable, Sendable, BitwiseCopyable {
+    /// The highest height of which the node has seen a header.
+    public var tip: UInt64
+    /// Every height from `floor` to here is held complete. Zero: none.
+    public var completeThrough: UInt64
+    /// The lowest height still held.
+    public var floor: UInt64
+    /// Shreds this node did not send its peer because the peer's queue was full.
+    public var dropped: UInt64
+    /// The stream has ended at `tip`.
+    public var ended: Bool
+    @inlinable public init(
+        tip: UInt64 = 0, completeThrough: UInt64 = 0, floor: UInt64 = 0, dropped: UInt64 = 0,
+        ended: Bool = false
+    ) {
+        self.tip = tip
+        self.completeThrough = completeThrough
+        self.floor = floor
+        self.dropped = dropped
+        self.ended = ended
+    }
+}
+
+/// A contract as asked for or granted: which stripes of which cadence, with or without slice headers, for how long, and
+/// how fast the child wants to be sent to.
+public struct ContractTerms: Hashable, Sendable, BitwiseCopyable {
+    /// Grows with every change the child makes; a message with an older serial is ignored.
+    public var serial: UInt32
+    public var cadence: Cadence
+    public var stripes: StripeSet
+    public var withHeaders: Bool
+    public var leaseMilliseconds: UInt32
+    /// What the child's link can spare for this parent; 0 when the child does not know.
+    public var budgetKilobitsPerSecond: UInt32
+    @inlinable public init(
+        serial: UInt32, cadence: Cadence = .c0, stripes: StripeSet, withHeaders: Bool,
+        leaseMilliseconds: UInt32,
+        budgetKilobitsPerSecond: UInt32 = 0
+    ) {
+        self.serial = serial
+        self.cadence = cadence
+        self.stripes = stripes
+        self.withHeaders = withHeaders
+        self.leaseMilliseconds = leaseMilliseconds
+        self.budgetKilobitsPerSecond = budgetKilobitsPerSecond
+    }
+}
+
+/// One alternative parent in a refusal: where it is and who it is.
+public struct AlternativePeer: Hashable, Sendable, BitwiseCopyable {
+    public var key: Hash32
+    public var address: PeerAddress
+    @inlinable public init(key: Hash32, address: PeerAddress) {
+        self.key = key
+        self.address = address
+    }
+}
+
+/// Where a frame's variable part lies in its datagram. (`Range` is not bitwise copyable.)
+public struct ByteRange: Hashable, Sendable, BitwiseCopyable {
+    public var start: Int
+    public var count: Int
+    @inlinable public init(start: Int, count: Int) {
+        self.start = start
+        self.count = count
+    }
+    @inlinable public var end: Int { start + count }
+    @inlinable public var range: Range<Int> { start..<(start + count) }
+}
+
+public enum Frame: Hashable, Sendable, BitwiseCopyable {
+    /// A signed slice header; the range is its bytes in the datagram.
+    case header(ByteRange)
+    /// One shred. `request` is nil when it is sent by contract, the request's number when it answers one.
+    case shred(SliceKey, index: Int, symbol: ByteRange, request: UInt16?)
+    case subscribe(ContractTerms)
+    case accept(ContractTerms)
+    /// The range holds `count` alternatives of `FrameLimits.alternativeBytes` each: see `FrameReader.alternatives`.
+    case refuse(
+        serial: UInt32, cadence: Cadence, RefusalReason, retryAfterMilliseconds: UInt32,
+        alternatives: ByteRange)
+    case unsubscribe(serial: UInt32, cadence: Cadence)
+    /// Send these shreds (and the header, if asked): numbered, so that answers are told apart.
+    case repair(request: UInt16, SliceKey, StripeSet, withHeader: Bool)
+    /// These shreds of that request (or the header) are not here.
+    case miss(request: UInt16, StripeSet, header: Bool)
+    /// Send headers and data shreds of `count` heights from `first` on.
+    case catchUp(request: UInt16, cadence: Cadence, first: UInt64, count: Int)
+    case status(StreamStatus)
+    case ping(UInt32)
+    case pong(UInt32)
+    case close(CloseCode)
+}
+
+/// The type bytes of Spec 60.2.
+public enum FrameType: UInt8, Sendable {
+    case header = 0x01
+    case shred = 0x02
+    case repaired = 0x03
+    case subscribe = 0x04
+    case accept = 0x05
+    case refuse = 0x06
+    case unsubscribe = 0x07
+    case repair = 0x08
+    case miss = 0x09
+    case catchUp = 0x0A
+    case status = 0x0B
+    case ping = 0x0C
+    case pong = 0x0D
+    case close = 0x0E
+}
+
+/// Bounds of frame fields that are not `WireLimits` already. Every one is checked when parsing and by the writer.
+public enum FrameLimits {
+    /// A header frame fills at most a datagram: 1,208 less type and length.
+    public static let headerBytesMax = WireLimits.framesBytesMax - 3
+    public static let leaseMillisecondsMax: UInt32 = 60_000
+    public static let alternativesMax = 8
+    /// Key 32, address 16, port 2.
+    public static let alternativeBytes = 50
+    /// Heights one CATCHUP frame may ask for.
+    public static let catchUpHeightsMax = 256
+}

@@ -1,0 +1,203 @@
+/// Reads the frames of one decrypted datagram, first to last (Spec 60.2 has the table of each).
+///
+/// The reader borrows the bytes; ranges in the frames count from the first byte it was given.
+
+internal import MillraceBase
+
+public struct FrameReader: ~Escapable {
+    private var reader: ByteReader
+
+    @_lifetime(copy plaintext)
+    public init(_ plaintext: RawSpan) { reader = ByteReader(plaintext) }
+
+    /// Bytes consumed so far.
+    public var offset: Int { reader.offset }
+
+    /// The next frame; nil at the end of the datagram.
+    @_lifetime(self: copy self)
+    public mutating func next() throws(FrameError) -> Frame? {
+        if reader.isAtEnd { return nil }
+        do throws(ByteError) {
+            return try parse()
+        } catch {
+            // `parse` reports its own kinds through `fault`, because a function has one typed error.
+            if let fault { throw fault }
+            switch error {
+            case .truncated: throw .truncated
+            case .malformed: throw .malformed
+            }
+        }
+    }
+
+    private var fault: FrameError?
+
+    @_lifetime(self: copy self)
+    private mutating func parse() throws(ByteError) -> Frame {
+        let byte = try reader.u8()
+        guard let type = FrameType(rawValue: byte) else {
+            fault = .unknownType(byte)
+            throw .malformed
+        }
+        switch type {
+        case .header:
+            let count = Int(try reader.u16())
+            guard count > 0, count <= FrameLimits.headerBytesMax else { throw outOfRange() }
+            return .header(try range(count))
+        case .shred:
+            return try shred(request: nil)
+        case .repaired:
+            let request = try reader.u16()
+            return try shred(request: request)
+        case .subscribe:
+            return .subscribe(try terms())
+        case .accept:
+            return .accept(try terms())
+        case .refuse:
+            let serial = try u32Varint()
+            let cadence = try cadence()
+            guard let reason = RefusalReason(rawValue: try reader.u8()) else { throw outOfRange() }
+            let retryAfter = try u32Varint()
+            let count = Int(try reader.u8())
+            guard count <= FrameLimits.alternativesMax else { throw outOfRange() }
+            return .refuse(
+                serial: serial, cadence: cadence, reason, retryAfterMilliseconds: retryAfter,
+                alternatives: try range(count * FrameLimits.alternativeBytes))
+        case .unsubscribe:
+            let serial = try u32Varint()
+            return .unsubscribe(serial: serial, cadence: try cadence())
+        case .repair:
+            let request = try reader.u16()
+            let key = try sliceKey()
+            let flags = try flags(atMost: 1)
+            return .repair(request: request, key, try stripes(), withHeader: flags == 1)
+        case .miss:
+            let request = try reader.u16()
+            let flags = try flags(atMost: 1)
+            return .miss(request: request, try stripes(), header: flags == 1)
+        case .catchUp:
+            let request = try reader.u16()
+            let cadence = try cadence()
+            let first = try height()
+            let count = Int(try reader.u16())
+            guard count >= 1, count <= FrameLimits.catchUpHeightsMax else { throw outOfRange() }
+            return .catchUp(request: request, cadence: cadence, first: first, count: count)
+        case .status:
+            let flags = try flags(atMost: 1)
+            let tip = try height()
+            let completeThrough = try height()
+            let floor = try height()
+            let dropped = try reader.varint()
+            return .status(
+                StreamStatus(
+                    tip: tip, completeThrough: completeThrough, floor: floor, dropped: dropped,
+                    ended: flags == 1))
+        case .ping:
+            return .ping(try reader.u32())
+        case .pong:
+            return .pong(try reader.u32())
+        case .close:
+            return .close(CloseCode(rawValue: try reader.u16()) ?? .other)
+        }
+    }
+
+    private mutating func outOfRange() -> ByteError {
+        fault = .outOfRange
+        return .malformed
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func range(_ count: Int) throws(ByteError) -> ByteRange {
+        let start = reader.offset
+        _ = try reader.span(count)
+        return ByteRange(start: start, count: count)
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func shred(request: UInt16?) throws(ByteError) -> Frame {
+        let key = try sliceKey()
+        let index = Int(try reader.u8())
+        let count = Int(try reader.u16())
+        guard index < StripeSet.stripesMax, count > 0, count <= WireLimits.symbolBytesMax else {
+            throw outOfRange()
+        }
+        return .shred(key, index: index, symbol: try range(count), request: request)
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func sliceKey() throws(ByteError) -> SliceKey {
+        let cadence = try cadence()
+        let height = try height()
+        let slice = try reader.varint()
+        guard slice < UInt64(WireLimits.sliceCountMax) else { throw outOfRange() }
+        return SliceKey(firstHeight: height, cadence: cadence, index: UInt16(slice))
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func terms() throws(ByteError) -> ContractTerms {
+        let serial = try u32Varint()
+        let cadence = try cadence()
+        let flags = try flags(atMost: 1)
+        let stripes = try stripes()
+        let lease = try u32Varint()
+        guard lease <= FrameLimits.leaseMillisecondsMax else { throw outOfRange() }
+        return ContractTerms(
+            serial: serial, cadence: cadence, stripes: stripes, withHeaders: flags == 1,
+            leaseMilliseconds: lease,
+            budgetKilobitsPerSecond: try u32Varint())
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func cadence() throws(ByteError) -> Cadence {
+        guard let cadence = Cadence(rawValue: try reader.u8()) else { throw outOfRange() }
+        return cadence
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func flags(atMost limit: UInt8) throws(ByteError) -> UInt8 {
+        let flags = try reader.u8()
+        guard flags <= limit else { throw outOfRange() }
+        return flags
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func height() throws(ByteError) -> UInt64 {
+        let height = try reader.varint()
+        guard height <= WireLimits.heightMax else { throw outOfRange() }
+        return height
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func u32Varint() throws(ByteError) -> UInt32 {
+        guard let value = UInt32(exactly: try reader.varint()) else { throw outOfRange() }
+        return value
+    }
+
+    /// Six bytes, least significant first: bit `i` is stripe `i`.
+    @_lifetime(self: copy self)
+    private mutating func stripes() throws(ByteError) -> StripeSet {
+        let low = UInt64(try reader.u32())
+        let high = UInt64(try reader.u16())
+        return StripeSet(bits: low | high << 32)
+    }
+
+    /// The alternatives of a refusal, from the bytes its range names.
+    public static func alternatives(_ bytes: RawSpan) -> [AlternativePeer] {
+        var reader = ByteReader(bytes)
+        var peers: [AlternativePeer] = []
+        while peers.count < FrameLimits.alternativesMax {
+            do throws(ByteError) {
+                let key = try reader.hash()
+                let high = try reader.u64()
+                let low = try reader.u64()
+                let port = try reader.u16()
+                peers.append(
+                    AlternativePeer(
+                        key: key,
+                        address: PeerAddress(high: high.byteSwapped, low: low.byteSwapped, port: port)))
+            } catch {
+                break
+            }
+        }
+        return peers
+    }
+}

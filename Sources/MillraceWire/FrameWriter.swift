@@ -1,0 +1,200 @@
+/// Writes frames into a datagram's plaintext, one behind the other.
+///
+/// The writer borrows memory for as long as it lives and never writes past its capacity: `append` answers false and
+/// writes nothing when the frame does not fit, and the caller starts another datagram. Fields outside their bounds are
+/// our own mistakes and trap.
+
+internal import MillraceBase
+
+public struct FrameWriter {
+    @usableFromInline let base: UnsafeMutableRawPointer
+    public let capacity: Int
+    /// Bytes written so far.
+    public private(set) var count: Int
+
+    /// The caller owes `capacity` writable bytes at `base`, of which the first `count` are already written.
+    public init(base: UnsafeMutableRawPointer, capacity: Int, count: Int = 0) {
+        precondition(count >= 0 && count <= capacity)
+        self.base = base
+        self.capacity = capacity
+        self.count = count
+    }
+
+    public var remaining: Int { capacity - count }
+
+    /// The most bytes any frame without a symbol or a header needs: REFUSE with eight alternatives.
+    static let controlBytesMax =
+        1 + 5 + 1 + 1 + 5 + 1 + FrameLimits.alternativesMax * FrameLimits.alternativeBytes
+
+    /// Bytes of a shred frame in front of its symbol.
+    public static func shredOverhead(_ key: SliceKey, answering request: UInt16?) -> Int {
+        1 + (request == nil ? 0 : 2) + 1 + varintBytes(key.firstHeight) + varintBytes(UInt64(key.index)) + 1
+            + 2
+    }
+
+    public static func varintBytes(_ value: UInt64) -> Int { max(1, (70 - value.leadingZeroBitCount) / 7) }
+
+    // MARK: Stream frames
+
+    public mutating func appendHeader(_ header: UnsafeRawBufferPointer) -> Bool {
+        precondition(header.count > 0 && header.count <= FrameLimits.headerBytesMax)
+        guard remaining >= 3 + header.count else { return false }
+        put(.header)
+        put(UInt16(header.count))
+        put(header)
+        return true
+    }
+
+    public mutating func appendShred(
+        _ key: SliceKey, index: Int, symbol: UnsafeRawBufferPointer, answering request: UInt16? = nil
+    ) -> Bool {
+        precondition(symbol.count > 0 && symbol.count <= WireLimits.symbolBytesMax)
+        precondition(index >= 0 && index < StripeSet.stripesMax)
+        guard remaining >= FrameWriter.shredOverhead(key, answering: request) + symbol.count else {
+            return false
+        }
+        if let request {
+            put(.repaired)
+            put(request)
+        } else {
+            put(.shred)
+        }
+        put(key)
+        put(UInt8(index))
+        put(UInt16(symbol.count))
+        put(symbol)
+        return true
+    }
+
+    // MARK: Control frames
+
+    /// Writes any frame that carries no bytes of its own. HEADER, SHRED and REFUSE with alternatives have their own
+    /// methods.
+    public mutating func append(_ frame: Frame) -> Bool {
+        // 64 bytes bound every frame written here (STATUS, the longest, takes at most 33).
+        guard remaining >= 64 else { return false }
+        switch frame {
+        case .header, .shred:
+            preconditionFailure("a frame with bytes of its own needs appendHeader or appendShred")
+        case .subscribe(let terms):
+            put(.subscribe)
+            put(terms)
+        case .accept(let terms):
+            put(.accept)
+            put(terms)
+        case .refuse(let serial, let cadence, let reason, let retryAfter, _):
+            return appendRefuse(
+                serial: serial, cadence: cadence, reason: reason, retryAfterMilliseconds: retryAfter,
+                alternatives: [])
+        case .unsubscribe(let serial, let cadence):
+            put(.unsubscribe)
+            put(varint: UInt64(serial))
+            put(cadence)
+        case .repair(let request, let key, let shreds, let withHeader):
+            put(.repair)
+            put(request)
+            put(key)
+            put(UInt8(withHeader ? 1 : 0))
+            put(shreds)
+        case .miss(let request, let shreds, let header):
+            put(.miss)
+            put(request)
+            put(UInt8(header ? 1 : 0))
+            put(shreds)
+        case .catchUp(let request, let cadence, let first, let count):
+            precondition(count >= 1 && count <= FrameLimits.catchUpHeightsMax)
+            put(.catchUp)
+            put(request)
+            put(cadence)
+            put(varint: first)
+            put(UInt16(count))
+        case .status(let status):
+            put(.status)
+            put(UInt8(status.ended ? 1 : 0))
+            put(varint: status.tip)
+            put(varint: status.completeThrough)
+            put(varint: status.floor)
+            put(varint: status.dropped)
+        case .ping(let token):
+            put(.ping)
+            put(token)
+        case .pong(let token):
+            put(.pong)
+            put(token)
+        case .close(let code):
+            put(.close)
+            put(code.rawValue)
+        }
+        return true
+    }
+
+    /// At most eight alternatives are written.
+    public mutating func appendRefuse(
+        serial: UInt32, cadence: Cadence, reason: RefusalReason, retryAfterMilliseconds: UInt32,
+        alternatives: [AlternativePeer]
+    ) -> Bool {
+        guard remaining >= FrameWriter.controlBytesMax else { return false }
+        put(.refuse)
+        put(varint: UInt64(serial))
+        put(cadence)
+        put(reason.rawValue)
+        put(varint: UInt64(retryAfterMilliseconds))
+        let count = min(alternatives.count, FrameLimits.alternativesMax)
+        put(UInt8(count))
+        for peer in alternatives.prefix(count) {
+            peer.key.store(to: base + self.count)
+            self.count += 32
+            put(peer.address.high.bigEndian)
+            put(peer.address.low.bigEndian)
+            put(peer.address.port)
+        }
+        return true
+    }
+
+    // MARK: Fields
+
+    private mutating func put(_ type: FrameType) { put(type.rawValue) }
+    private mutating func put(_ cadence: Cadence) { put(cadence.rawValue) }
+
+    private mutating func put<T: FixedWidthInteger & BitwiseCopyable>(_ value: T) {
+        base.storeBytes(of: value.littleEndian, toByteOffset: count, as: T.self)
+        count += MemoryLayout<T>.size
+    }
+
+    private mutating func put(varint value: UInt64) {
+        var rest = value
+        while rest >= 0x80 {
+            put(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        put(UInt8(truncatingIfNeeded: rest))
+    }
+
+    private mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        guard let source = bytes.baseAddress else { return }
+        (base + count).copyMemory(from: source, byteCount: bytes.count)
+        count += bytes.count
+    }
+
+    private mutating func put(_ key: SliceKey) {
+        precondition(key.firstHeight <= WireLimits.heightMax && Int(key.index) < WireLimits.sliceCountMax)
+        put(key.cadence)
+        put(varint: key.firstHeight)
+        put(varint: UInt64(key.index))
+    }
+
+    private mutating func put(_ stripes: StripeSet) {
+        put(UInt32(truncatingIfNeeded: stripes.bits))
+        put(UInt16(truncatingIfNeeded: stripes.bits >> 32))
+    }
+
+    private mutating func put(_ terms: ContractTerms) {
+        precondition(terms.leaseMilliseconds <= FrameLimits.leaseMillisecondsMax)
+        put(varint: UInt64(terms.serial))
+        put(terms.cadence)
+        put(UInt8(terms.withHeaders ? 1 : 0))
+        put(terms.stripes)
+        put(varint: UInt64(terms.leaseMilliseconds))
+        put(varint: UInt64(terms.budgetKilobitsPerSecond))
+    }
+}
