@@ -1,0 +1,111 @@
+/// One configured parent: its session, its contract, and whether it keeps it.
+///
+///     down ──connect──▶ connecting ──established──▶ up ──closed, or nothing heard──▶ down (backoff) ─▶ …
+///                                                   │ ▲
+///                                   silent on its   ▼ │ probation over
+///                                   stripes       silent
+///
+/// `silent` keeps the session: the parent still answers requests, but it is owed no stripe until it has been quiet for a
+/// probation that doubles with every lapse.
+
+import MillraceBase
+import MillraceCrypto
+import MillraceWire
+
+struct ParentLink {
+    enum State: Equatable {
+        case down(until: Instant)
+        case connecting(since: Instant)
+        case up
+        /// Owed nothing until then.
+        case silent(until: Instant)
+    }
+
+    static let connectTimeout = Interval.seconds(2)
+    static let backoffMin = Interval.milliseconds(250)
+    static let backoffMax = Interval.seconds(5)
+    static let probationMin = Interval.seconds(2)
+    static let probationMax = Interval.seconds(64)
+    static let leaseMilliseconds: UInt32 = 10_000
+
+    let endpoint: PeerEndpoint
+    var state: State = .down(until: .zero)
+    var session: SessionID?
+    var connectFailures = 0
+
+    // The contract.
+
+    /// Serial of the latest SUBSCRIBE, and of the latest ACCEPT.
+    var serial: UInt32 = 0
+    var acceptedSerial: UInt32 = 0
+    var askedAt: Instant = .zero
+    var renewAt: Instant = .zero
+    var subscribeAttempts = 0
+    var stripes = StripeSet.empty
+    var withHeaders = false
+
+    // Does it keep it?
+
+    /// Slices and shreds it owed since it last sent one, and since when.
+    var owedSlices = 0
+    var owedShreds = 0
+    var owedSince: Instant?
+    /// Nothing is held against it before this.
+    var graceUntil: Instant = .zero
+    var lapses = 0
+    var lastShredAt: Instant = .zero
+    /// The most advanced shred it sent by contract, that of the last checkpoint, and the one before: shreds of its
+    /// stripes up to `passed` are lost, not late.
+    var progress = StreamPosition.none
+    var checkpoint = StreamPosition.none
+    var passed = StreamPosition.none
+    var checkpointAt: Instant = .zero
+
+    init(endpoint: PeerEndpoint) { self.endpoint = endpoint }
+
+    var isUsable: Bool { state == .up }
+    /// It has a session: it can be asked.
+    var isConnected: Bool {
+        switch state {
+        case .up, .silent: true
+        case .down, .connecting: false
+        }
+    }
+
+    mutating func resetDebt() {
+        owedSlices = 0
+        owedShreds = 0
+        owedSince = nil
+    }
+
+    var probation: Interval {
+        min(ParentLink.probationMin * Int64(1 << min(lapses, 5)), ParentLink.probationMax)
+    }
+
+    var backoff: Interval {
+        min(ParentLink.backoffMin * Int64(1 << min(connectFailures, 5)), ParentLink.backoffMax)
+    }
+}
+
+/// A place in the order in which a parent sends: height, slice, shred.
+struct StreamPosition: Comparable, BitwiseCopyable {
+    var height: UInt64
+    /// Slice index and shred index, one behind the other.
+    var place: UInt32
+
+    static let none = StreamPosition(height: 0, place: 0)
+
+    init(height: UInt64, place: UInt32) {
+        self.height = height
+        self.place = place
+    }
+
+    init(_ key: SliceKey, shred: Int) {
+        height = key.firstHeight
+        place = UInt32(key.index) << 8 | UInt32(truncatingIfNeeded: shred)
+    }
+
+    static func < (a: StreamPosition, b: StreamPosition) -> Bool {
+        a.height != b.height ? a.height < b.height : a.place < b.place
+    }
+}

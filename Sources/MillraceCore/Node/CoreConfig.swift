@@ -1,0 +1,99 @@
+/// What a shell decides about a core. Plain values; defaults suit links of 15–100 Mbit/s.
+
+public import MillraceBase
+public import MillraceCrypto
+import MillraceWire
+
+/// Where a parent is and, if known, who it is. With the key the handshake is Noise IK, without it XX.
+public struct PeerEndpoint: Hashable, Sendable {
+    public var key: PublicKey?
+    public var address: PeerAddress
+    public init(key: PublicKey? = nil, address: PeerAddress) {
+        self.key = key
+        self.address = address
+    }
+}
+
+/// Of every core: who it is and which stream it carries.
+public struct StreamIdentity: Sendable {
+    /// The node's own key for sessions.
+    public var identity: StaticKeyPair
+    public var chainID: UInt64
+    /// Restarts of the stream from height 1 count up; followers refuse another epoch.
+    public var epoch: UInt32
+    /// The wall clock when the core was made, in Unix microseconds: handshakes carry it, so that an old one cannot be
+    /// played again after a restart.
+    public var startMicroseconds: UInt64
+    public init(identity: StaticKeyPair, chainID: UInt64, epoch: UInt32 = 0, startMicroseconds: UInt64) {
+        self.identity = identity
+        self.chainID = chainID
+        self.epoch = epoch
+        self.startMicroseconds = startMicroseconds
+    }
+}
+
+/// How a node serves children (sequencer and relay).
+public struct ServingConfig: Sendable {
+    public var childrenMax = 64
+    /// The fastest a child is sent to, whatever budget it grants; also the pace for children that name none. It spreads
+    /// a mini-block over a few ms: 28 shreds of 1.2 KB at 100 Mbit/s take 2.8 ms.
+    public var pacingKilobitsPerSecond: UInt32 = 100_000
+    /// Shreds queued for one child before newer ones are dropped (and counted): about 0.7 s of the 100,000 TPS stream.
+    public var queuedShredsMax = 2_048
+    /// Bytes of slices kept for repair and catch-up.
+    public var retentionBytesMax = 256 * 1_048_576
+    public init() {}
+}
+
+/// How a node follows parents (relay and replica).
+public struct FollowingConfig: Sendable {
+    public var parents: [PeerEndpoint]
+    /// The fewest parity stripes to subscribe to, over all parents; measured loss buys more.
+    public var parityStripes = 2
+    /// What this node's own link can receive; 0 when not known. It is split over the parents as their budgets.
+    public var linkKilobitsPerSecond: UInt32 = 0
+    /// Shreds asked for and not yet answered, all parents together. The window starts small and adapts; this is its cap.
+    public var windowShredsMax = 512
+    /// Bytes of slices kept while waiting for older ones (replica), see `ServingConfig` for a relay.
+    public var waitingBytesMax = 256 * 1_048_576
+    public init(parents: [PeerEndpoint]) { self.parents = parents }
+}
+
+public struct SequencerConfig: Sendable {
+    public var stream: StreamIdentity
+    public var signingKey: SigningKey
+    /// Parity shreds made per slice; what is sent of them is up to the children.
+    public var parityCount = 4
+    /// The largest symbol: what fits the smallest datagram of any path, unless a network is known to carry less.
+    public var symbolBytesMax = WireLimits.symbolBytesMax
+    public var serving = ServingConfig()
+    public init(stream: StreamIdentity, signingKey: SigningKey) {
+        self.stream = stream
+        self.signingKey = signingKey
+    }
+}
+
+public struct RelayConfig: Sendable {
+    public var stream: StreamIdentity
+    /// Whose headers are believed.
+    public var sequencerKey: VerifyingKey
+    public var following: FollowingConfig
+    public var serving = ServingConfig()
+    public init(stream: StreamIdentity, sequencerKey: VerifyingKey, following: FollowingConfig) {
+        self.stream = stream
+        self.sequencerKey = sequencerKey
+        self.following = following
+    }
+}
+
+public struct ReplicaConfig: Sendable {
+    public var stream: StreamIdentity
+    /// Whose headers are believed.
+    public var sequencerKey: VerifyingKey
+    public var following: FollowingConfig
+    public init(stream: StreamIdentity, sequencerKey: VerifyingKey, following: FollowingConfig) {
+        self.stream = stream
+        self.sequencerKey = sequencerKey
+        self.following = following
+    }
+}

@@ -1,0 +1,77 @@
+/// What a core hands to its shell: datagrams to send and events to report. Both are small trivial values; a datagram's
+/// bytes stay in the core's buffer pool and travel by handle.
+
+public import MillraceBase
+public import MillraceWire
+
+/// A datagram to send. Read it with `bytes(of:)`, then give it back with `release(_:)`, sent or not.
+public struct OutgoingDatagram: BitwiseCopyable, Sendable {
+    public var buffer: BufferHandle
+    public var count: Int
+    public var to: PeerAddress
+    @inlinable public init(buffer: BufferHandle, count: Int, to: PeerAddress) {
+        self.buffer = buffer
+        self.count = count
+        self.to = to
+    }
+}
+
+public enum CoreOutput: BitwiseCopyable, Sendable {
+    case send(OutgoingDatagram)
+    case event(CoreEvent)
+}
+
+/// Something a peer did that a correct peer does not do.
+public enum Offence: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+    /// A frame that cannot be parsed, in an authenticated datagram.
+    case malformedFrame
+    /// A shred that does not have the hash its signed header gives it.
+    case invalidShred
+    /// A slice header that does not parse, or whose signature is not the sequencer's.
+    case invalidHeader
+    /// A frame that this peer has no business sending.
+    case unexpectedFrame
+    /// More requests than the bounded queues hold.
+    case flood
+}
+
+/// Why a replica stopped for good. It applies nothing after one of these.
+public enum StopReason: BitwiseCopyable, Sendable, Hashable {
+    /// The state after EVM boundary `height` is not the one the sequencer signed.
+    case commitmentMismatch(height: UInt64, signed: Hash32, computed: Hash32)
+    /// The verified payload of `height` does not decode against the state: sequencer and replica have parted.
+    case undecodable(height: UInt64)
+    /// No parent holds `height` any more; a snapshot is needed.
+    case beyondRetention(height: UInt64, floor: UInt64)
+    /// The sequencer signed two different headers for one slice, or headers that do not chain.
+    case equivocation(height: UInt64)
+}
+
+public enum CoreEvent: BitwiseCopyable, Sendable {
+    /// A session is up. The key is the peer's X25519 public key.
+    case peerUp(PeerAddress, key: Hash32)
+    case peerDown(PeerAddress)
+    case offence(PeerAddress, Offence)
+    /// A parent fell silent (or came back): its stripes are now with others.
+    case parentSilent(PeerAddress)
+    case parentRestored(PeerAddress)
+    /// A parent refused the contract.
+    case refused(PeerAddress, RefusalReason)
+    /// A mini-block was applied (replica only). The shell's wall clock less `sealedAtMicroseconds` is the lag.
+    case applied(AppliedMiniBlock)
+    /// The state after `height` is the one the sequencer signed (replica only).
+    case commitmentMatches(height: UInt64, Hash32)
+    /// Every height of an ended stream is here and, on a replica, applied and checked.
+    case streamEnded(height: UInt64)
+    case stopped(StopReason)
+}
+
+public struct AppliedMiniBlock: BitwiseCopyable, Sendable, Hashable {
+    public var firstHeight: UInt64
+    public var lastHeight: UInt64
+    public var transactions: UInt64
+    public var sealedAtMicroseconds: UInt64
+    public var payloadBytes: Int
+    /// It was fetched by catch-up: its lag says how far behind the node was, not how fast the stream is.
+    public var caughtUp: Bool
+}

@@ -1,0 +1,94 @@
+/// Counters of a core: what went over its sessions and what became of it. Counts only grow; a shell that wants rates
+/// takes differences.
+
+public import MillraceBase
+
+/// Bytes by what they were for. Frame headers count with their frame; `session` is the 24 bytes around each datagram's
+/// frames and the handshakes. `total` is what the sockets carried, without UDP and IP headers.
+public struct ByteLedger: Hashable, Sendable, BitwiseCopyable {
+    public var payload: UInt64 = 0
+    public var parity: UInt64 = 0
+    public var header: UInt64 = 0
+    /// Shreds and headers that answered a request.
+    public var repair: UInt64 = 0
+    /// Requests, contracts, status, pings.
+    public var control: UInt64 = 0
+    public var session: UInt64 = 0
+    public init() {}
+    public var total: UInt64 { payload &+ parity &+ header &+ repair &+ control &+ session }
+}
+
+public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
+    public var sent = ByteLedger()
+    public var received = ByteLedger()
+    public var datagramsSent: UInt64 = 0
+    public var datagramsReceived: UInt64 = 0
+    /// Datagrams that belonged to no session or did not authenticate.
+    public var datagramsIgnored: UInt64 = 0
+
+    public var shredsStored: UInt64 = 0
+    /// Shreds that were here already.
+    public var shredsDuplicate: UInt64 = 0
+    /// Shreds that came first but after their slice was complete: parity that was not needed, and data it replaced.
+    public var shredsSurplus: UInt64 = 0
+    public var duplicateBytes: UInt64 = 0
+    public var shredsInvalid: UInt64 = 0
+    /// Shreds that came before their header and found no room to wait.
+    public var shredsUnplaced: UInt64 = 0
+    public var headersAccepted: UInt64 = 0
+    public var headersDuplicate: UInt64 = 0
+    public var headersInvalid: UInt64 = 0
+    public var slicesCompleted: UInt64 = 0
+    /// Slices that needed parity: fewer than K data shreds came.
+    public var slicesRecovered: UInt64 = 0
+
+    /// Shreds and headers asked for, answered usefully, answered when no longer needed, never answered in time.
+    public var repairsAsked: UInt64 = 0
+    public var repairsUseful: UInt64 = 0
+    public var repairsWasted: UInt64 = 0
+    public var repairsTimedOut: UInt64 = 0
+    public var missesReceived: UInt64 = 0
+    public var missesSent: UInt64 = 0
+    /// Heights fetched by catch-up.
+    public var heightsCaughtUp: UInt64 = 0
+    /// Shreds not sent because a child's queue was full.
+    public var shredsDropped: UInt64 = 0
+    public var stripesMoved: UInt64 = 0
+    public var offences: UInt64 = 0
+
+    /// Every height up to here is complete (for a sequencer: sealed).
+    public var completeThrough: UInt64 = 0
+    /// The highest height known to exist.
+    public var tip: UInt64 = 0
+    /// The lowest height still held.
+    public var retentionFloor: UInt64 = 0
+    public var retainedBytes: UInt64 = 0
+    /// Replica: the last height applied. Sequencer: the last height sealed.
+    public var appliedHeight: UInt64 = 0
+    public var miniBlocks: UInt64 = 0
+    public var transactions: UInt64 = 0
+    public var payloadBytes: UInt64 = 0
+    public var commitmentsChecked: UInt64 = 0
+    public var streamEnded = false
+    public init() {}
+}
+
+/// One peer, as `top`, `status` and metrics show it.
+public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
+    public var address: PeerAddress
+    public var key: Hash32
+    public var isParent: Bool
+    public var isChild: Bool
+    /// Stripes it sends us, and stripes we send it.
+    public var stripesFrom: Int
+    public var stripesTo: Int
+    /// Zero until measured.
+    public var roundTripMicroseconds: Int64
+    public var completeThrough: UInt64
+    public var bytesReceived: UInt64
+    public var bytesSent: UInt64
+    public var shredsQueued: Int
+    public var shredsDropped: UInt64
+    public var offences: Int
+    public var isSilent: Bool
+}

@@ -1,0 +1,214 @@
+/// The plumbing under the three cores: sessions, the buffer pool, outputs, and the packing of frames into datagrams.
+///
+/// Promises: frames for one peer keep their order; frames are packed into as few datagrams as they fit in; no allocation
+/// per datagram. Asks: `flush()` after every batch of sends; the shell releases each buffer it was handed.
+///
+/// Bounds: `buffersMax` datagrams are out at once. Shreds leave `controlReserve` of them for control frames; when even
+/// those are gone a control frame is dropped, and its timer sends it again.
+
+import MillraceBase
+import MillraceWire
+
+final class Endpoint {
+    static let buffersMax = 1_024
+    static let controlReserve = 64
+    static let eventsMax = 4_096
+
+    let sessions: SessionTable
+    var statistics = CoreStatistics()
+    /// The latest time the shell told.
+    private(set) var now: Instant
+    /// By the session's slot.
+    private(set) var peers: [Peer?] = []
+    /// Slots in use, ascending: iteration order does not depend on hashing.
+    private(set) var connected: [Peer] = []
+
+    private var pool = BufferPool(slots: Endpoint.buffersMax)
+    private var datagrams = Ring<OutgoingDatagram>(minimumCapacity: Endpoint.buffersMax)
+    private var events = Ring<CoreEvent>(minimumCapacity: Endpoint.eventsMax)
+    private var withOpenDatagram: [Peer] = []
+
+    init(sessions: SessionTable, now: Instant) {
+        self.sessions = sessions
+        self.now = now
+        withOpenDatagram.reserveCapacity(128)
+    }
+
+    /// Time never runs backwards inside a core, whatever the shell says.
+    func advance(to instant: Instant) { if instant > now { now = instant } }
+
+    // MARK: Outputs
+
+    func emit(_ event: CoreEvent) { _ = events.append(event) }
+
+    func popOutput() -> CoreOutput? {
+        if let event = events.popFirst() { return .event(event) }
+        if let datagram = datagrams.popFirst() { return .send(datagram) }
+        return nil
+    }
+
+    /// Room to report what happens to `count` mini-blocks.
+    func hasRoomForEvents(_ count: Int) -> Bool { events.count + count <= events.capacity }
+
+    func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer { pool.bytes(of: handle) }
+    func release(_ handle: BufferHandle) { pool.release(handle) }
+
+    /// Whether a shred may take a buffer.
+    var hasRoomForShreds: Bool { pool.available > Endpoint.controlReserve }
+
+    // MARK: Peers
+
+    func peer(_ id: SessionID) -> Peer? {
+        let index = Int(id.index)
+        guard index < peers.count, let peer = peers[index], peer.session == id else { return nil }
+        return peer
+    }
+
+    func add(_ peer: Peer) {
+        let index = Int(peer.session.index)
+        while peers.count <= index { peers.append(nil) }
+        if let old = peers[index] { remove(old) }
+        peers[index] = peer
+        let place = connected.firstIndex { $0.session.index > peer.session.index } ?? connected.count
+        connected.insert(peer, at: place)
+    }
+
+    func remove(_ peer: Peer) {
+        let index = Int(peer.session.index)
+        if index < peers.count, peers[index] === peer { peers[index] = nil }
+        connected.removeAll { $0 === peer }
+        withOpenDatagram.removeAll { $0 === peer }
+        if let open = peer.open { pool.release(open) }
+        peer.open = nil
+    }
+
+    // MARK: Packing
+
+    /// Sends a control frame. False when no buffer was free.
+    @discardableResult
+    func send(_ frame: Frame, to peer: Peer) -> Bool {
+        // 64 bytes bound every control frame `FrameWriter.append` writes.
+        guard prepare(peer, room: 64) else { return false }
+        var writer = writer(peer)
+        let before = writer.count
+        guard writer.append(frame) else { return false }
+        peer.openCount = writer.count
+        statistics.sent.control &+= UInt64(writer.count - before)
+        return true
+    }
+
+    func sendRefusal(
+        serial: UInt32, cadence: Cadence, reason: RefusalReason, retryAfterMilliseconds: UInt32,
+        alternatives: [AlternativePeer], to peer: Peer
+    ) {
+        guard prepare(peer, room: 512) else { return }
+        var writer = writer(peer)
+        let before = writer.count
+        guard
+            writer.appendRefuse(
+                serial: serial, cadence: cadence, reason: reason,
+                retryAfterMilliseconds: retryAfterMilliseconds,
+                alternatives: alternatives)
+        else { return }
+        peer.openCount = writer.count
+        statistics.sent.control &+= UInt64(writer.count - before)
+    }
+
+    /// Sends a slice header; answers the bytes it took, or nil when no buffer was free.
+    func sendHeader(_ header: [UInt8], isRepair: Bool, to peer: Peer) -> Int? {
+        guard prepare(peer, room: header.count + 3) else { return nil }
+        var writer = writer(peer)
+        let before = writer.count
+        guard header.withUnsafeBytes({ writer.appendHeader($0) }) else { return nil }
+        peer.openCount = writer.count
+        let count = writer.count - before
+        if isRepair {
+            statistics.sent.repair &+= UInt64(count)
+        } else {
+            statistics.sent.header &+= UInt64(count)
+        }
+        return count
+    }
+
+    /// Sends a shred; answers the bytes it took, or nil when no buffer was free.
+    func sendShred(
+        _ key: SliceKey, index: Int, symbol: UnsafeRawBufferPointer, answering request: UInt16?, to peer: Peer
+    ) -> Int? {
+        let overhead = FrameWriter.shredOverhead(key, answering: request)
+        guard prepare(peer, room: overhead + symbol.count) else { return nil }
+        var writer = writer(peer)
+        guard writer.appendShred(key, index: index, symbol: symbol, answering: request) else { return nil }
+        peer.openCount = writer.count
+        let count = overhead + symbol.count
+        if request != nil {
+            statistics.sent.repair &+= UInt64(count)
+        } else if index < WireLimits.firstParityStripe {
+            statistics.sent.payload &+= UInt64(count)
+        } else {
+            statistics.sent.parity &+= UInt64(count)
+        }
+        return count
+    }
+
+    private func writer(_ peer: Peer) -> FrameWriter {
+        guard let open = peer.open, let base = pool.bytes(of: open).baseAddress else {
+            preconditionFailure("no datagram is open")
+        }
+        return FrameWriter(
+            base: base + SessionTable.headerBytes, capacity: WireLimits.framesBytesMax, count: peer.openCount)
+    }
+
+    /// Opens a datagram with at least `room` bytes free; closes the current one if it is too full.
+    private func prepare(_ peer: Peer, room: Int) -> Bool {
+        if peer.open != nil {
+            if peer.openCount + room <= WireLimits.framesBytesMax { return true }
+            close(peer)
+            withOpenDatagram.removeAll { $0 === peer }
+        }
+        guard let handle = pool.take() else { return false }
+        peer.open = handle
+        peer.openCount = 0
+        withOpenDatagram.append(peer)
+        return true
+    }
+
+    /// Seals the peer's open datagram and hands it out.
+    private func close(_ peer: Peer) {
+        guard let handle = peer.open else { return }
+        peer.open = nil
+        let plaintextCount = peer.openCount
+        guard plaintextCount > 0,
+            let count = sessions.seal(
+                pool.bytes(of: handle), plaintextCount: plaintextCount, for: peer.session, now: now)
+        else {
+            pool.release(handle)
+            return
+        }
+        statistics.sent.session &+= UInt64(count - plaintextCount)
+        statistics.datagramsSent &+= 1
+        peer.bytesSent &+= UInt64(count)
+        // There are as many places as buffers, so this cannot fail.
+        let stored = datagrams.append(OutgoingDatagram(buffer: handle, count: count, to: peer.address))
+        precondition(stored, "more datagrams than buffers")
+    }
+
+    /// Hands out every datagram being filled.
+    func flush() {
+        for peer in withOpenDatagram { close(peer) }
+        withOpenDatagram.removeAll(keepingCapacity: true)
+    }
+
+    /// Hands out what the sessions themselves have to say: handshakes and keepalives.
+    func flushSessions() {
+        while let handle = pool.take() {
+            guard let (count, address) = sessions.nextDatagram(into: pool.bytes(of: handle)) else {
+                pool.release(handle)
+                return
+            }
+            statistics.sent.session &+= UInt64(count)
+            statistics.datagramsSent &+= 1
+            let stored = datagrams.append(OutgoingDatagram(buffer: handle, count: count, to: address))
+            precondition(stored, "more datagrams than buffers")
+        }
+    }
+}

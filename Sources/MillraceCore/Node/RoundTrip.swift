@@ -1,0 +1,56 @@
+/// Round-trip time of one peer: smoothed value, variation and minimum, as RFC 6298 keeps them, in integers.
+
+import MillraceBase
+
+struct RoundTrip {
+    /// Before the first sample: what a timer assumes.
+    static let assumed = Interval.milliseconds(250)
+    /// Timers are driven by a clock of milliseconds and by a peer that paces its answers.
+    static let granularity = Interval.milliseconds(8)
+    static let timeoutMin = Interval.milliseconds(15)
+    static let timeoutMax = Interval.seconds(3)
+
+    private(set) var smoothed = Interval.zero
+    private(set) var variation = Interval.zero
+    private(set) var minimum = Interval.zero
+    private(set) var samples = 0
+
+    var isMeasured: Bool { samples > 0 }
+    /// The smoothed value, or the assumed one.
+    var current: Interval { isMeasured ? smoothed : RoundTrip.assumed }
+
+    mutating func add(_ sample: Interval) {
+        let value = min(max(sample.nanoseconds, 1_000), 10_000_000_000)
+        if samples == 0 {
+            smoothed = Interval(nanoseconds: value)
+            variation = Interval(nanoseconds: value / 2)
+            minimum = smoothed
+        } else {
+            let error = value - smoothed.nanoseconds
+            variation = Interval(
+                nanoseconds: variation.nanoseconds + (error.magnitudeClamped - variation.nanoseconds) / 4)
+            smoothed = Interval(nanoseconds: smoothed.nanoseconds + error / 8)
+            // The minimum forgets slowly, so that a changed path is learned: 1/256 of the distance per sample.
+            minimum = Interval(
+                nanoseconds: min(
+                    value, minimum.nanoseconds + (smoothed.nanoseconds - minimum.nanoseconds) / 256))
+        }
+        samples = min(samples + 1, 1_000_000)
+    }
+
+    /// How long to wait for an answer before asking again.
+    var timeout: Interval {
+        if !isMeasured { return RoundTrip.assumed + RoundTrip.assumed }
+        let wait = smoothed + max(variation * 4, RoundTrip.granularity) + RoundTrip.granularity
+        return min(max(wait, RoundTrip.timeoutMin), RoundTrip.timeoutMax)
+    }
+
+    /// How long reordering may take before a gap counts as a loss.
+    var reorderTolerance: Interval {
+        min(max(Interval(nanoseconds: variation.nanoseconds), .milliseconds(3)), .milliseconds(20))
+    }
+}
+
+extension Int64 {
+    fileprivate var magnitudeClamped: Int64 { Int64(clamping: magnitude) }
+}

@@ -1,0 +1,25 @@
+/// What a shell drives: the same few calls for the sequencer, a relay and a replica.
+///
+/// Mutate once (a datagram, a timeout, a mini-block), or a batch of times, then drain `nextOutput()` until nil; then ask
+/// `nextDeadline`. A datagram is decrypted where it lies, so its bytes are the core's to change during the call and
+/// nobody's afterwards. Draining is where queued shreds become datagrams, child by child: batches of calls before it
+/// make runs of equal datagrams to one address, which is what GSO wants.
+///
+/// Not Sendable: a core lives on one thread.
+
+public import MillraceBase
+
+public protocol StreamCore: AnyObject {
+    func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant)
+    func handleTimeout(now: Instant)
+    /// When `handleTimeout` is due; nil when only a datagram can change anything. May be in the past: then at once.
+    var nextDeadline: Instant? { get }
+    func nextOutput() -> CoreOutput?
+    /// The bytes of an outgoing datagram's buffer (its first `count` are the datagram), until it is released.
+    func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer
+    func release(_ handle: BufferHandle)
+    var statistics: CoreStatistics { get }
+    var peers: [PeerReport] { get }
+    /// Tells every peer goodbye; drain outputs once more afterwards.
+    func close(now: Instant)
+}

@@ -1,0 +1,339 @@
+/// What the three cores share: sessions in, frames to the parent's half (`Serving`) and the child's half (`Following`),
+/// outputs and deadlines out. A sequencer has no `Following`, a replica no `Serving`, a relay both, over one store.
+///
+///                    ┌──────────────── StreamNode ────────────────┐
+///     datagram ─▶ SessionTable ─▶ frames ─┬─▶ Serving ─▶ children  │
+///                    │                    └─▶ Following ─▶ parents │ ─▶ datagrams, events
+///                    └─────────── SliceStore in common ───────────┘
+///
+/// Drives time: `handleTimeout` gives every part its turn; `pump`, called when the shell drains outputs, turns queued
+/// shreds into datagrams.
+
+import MillraceBase
+import MillraceCrypto
+import MillraceWire
+
+final class StreamNode {
+    static let pingInterval = Interval.seconds(1)
+    static let quickPings = 4
+    static let quickPingInterval = Interval.milliseconds(100)
+    static let statusInterval = Interval.milliseconds(200)
+    static let banInterval = Interval.seconds(60)
+    static let bannedMax = 64
+
+    let endpoint: Endpoint
+    let store: SliceStore
+    let serving: Serving?
+    let following: Following?
+    private var nextPeerTurn: Instant
+    private var nextStatusAt: Instant
+    /// Peers that broke the rules too often, and until when they are not let in again.
+    private var banned: [(key: Hash32, until: Instant)] = []
+
+    init(
+        stream: StreamIdentity, store: SliceStore, seed: Seed, now: Instant,
+        serving: ServingConfig?, following: (Endpoint) -> Following?
+    ) {
+        var config = SessionConfig(
+            identity: stream.identity, prologue: SessionConfig.prologue(chainID: stream.chainID),
+            startMicroseconds: stream.startMicroseconds)
+        config.handshakeTimeout = ParentLink.connectTimeout * 2
+        endpoint = Endpoint(sessions: SessionTable(config: config, seed: seed, now: now), now: now)
+        self.store = store
+        self.serving = serving.map { [endpoint] in Serving(config: $0, endpoint: endpoint, store: store) }
+        self.following = following(endpoint)
+        nextPeerTurn = now
+        nextStatusAt = now
+        if let serving = self.serving, let following = self.following {
+            following.onNews = { news in
+                if let record = news.headerOf { serving.forwardHeader(record) }
+                if let record = news.record { serving.forward(record, news.shreds) }
+            }
+        }
+    }
+
+    // MARK: In
+
+    func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
+        endpoint.advance(to: now)
+        endpoint.statistics.datagramsReceived &+= 1
+        let received = endpoint.sessions.receive(datagram, from: address, now: endpoint.now)
+        drainSessionEvents()
+        switch received {
+        case .handshake:
+            endpoint.statistics.received.session &+= UInt64(datagram.count)
+        case .ignored:
+            endpoint.statistics.datagramsIgnored &+= 1
+        case .frames(let session, let range):
+            guard let peer = endpoint.peer(session) else { return }
+            peer.lastReceivedAt = endpoint.now
+            peer.bytesReceived &+= UInt64(datagram.count)
+            endpoint.statistics.received.session &+= UInt64(datagram.count - range.count)
+            frames(UnsafeRawBufferPointer(rebasing: datagram[range]), from: peer)
+        }
+    }
+
+    private func frames(_ plaintext: UnsafeRawBufferPointer, from peer: Peer) {
+        var reader = FrameReader(RawSpan(_unsafeBytes: plaintext))
+        while true {
+            let start = reader.offset
+            do throws(FrameError) {
+                guard let frame = try reader.next() else { return }
+                handle(frame, count: reader.offset - start, in: plaintext, from: peer)
+            } catch {
+                offend(peer, .malformedFrame)
+                return
+            }
+            // A frame may have ended the session.
+            guard endpoint.peer(peer.session) === peer else { return }
+        }
+    }
+
+    private func handle(_ frame: Frame, count: Int, in plaintext: UnsafeRawBufferPointer, from peer: Peer) {
+        let now = endpoint.now
+        let before = peer.offences
+        var isControl = true
+        switch frame {
+        case .header(let bytes):
+            isControl = false
+            endpoint.statistics.received.header &+= UInt64(count)
+            guard let following else { return offend(peer, .unexpectedFrame) }
+            following.header(
+                RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: plaintext[bytes.range])), from: peer,
+                now: now)
+        case .shred(let key, let index, let symbol, let request):
+            isControl = false
+            if request != nil {
+                endpoint.statistics.received.repair &+= UInt64(count)
+            } else if index < WireLimits.firstParityStripe {
+                endpoint.statistics.received.payload &+= UInt64(count)
+            } else {
+                endpoint.statistics.received.parity &+= UInt64(count)
+            }
+            guard let following else { return offend(peer, .unexpectedFrame) }
+            following.shred(
+                key, index: index, symbol: UnsafeRawBufferPointer(rebasing: plaintext[symbol.range]),
+                request: request,
+                from: peer, now: now)
+        case .subscribe(let terms):
+            if let serving {
+                serving.subscribe(terms, from: peer)
+            } else {
+                endpoint.sendRefusal(
+                    serial: terms.serial, cadence: terms.cadence, reason: .full,
+                    retryAfterMilliseconds: 60_000,
+                    alternatives: [], to: peer)
+            }
+        case .unsubscribe(let serial, _):
+            serving?.unsubscribe(serial: serial, from: peer)
+        case .repair(let request, let key, let shreds, let withHeader):
+            guard let serving else { return offend(peer, .unexpectedFrame) }
+            serving.repair(request: request, key, shreds, withHeader: withHeader, from: peer)
+        case .catchUp(let request, let cadence, let first, let count):
+            guard let serving else { return offend(peer, .unexpectedFrame) }
+            serving.catchUp(request: request, cadence: cadence, first: first, count: count, from: peer)
+        case .accept(let terms):
+            following?.accepted(terms, from: peer, now: now)
+        case .refuse(let serial, _, let reason, let retryAfter, _):
+            following?.refused(
+                serial: serial, reason, retryAfterMilliseconds: retryAfter, from: peer, now: now)
+        case .miss(let request, let shreds, let header):
+            following?.missed(request, shreds, header: header, from: peer, now: now)
+        case .status(let status):
+            if peer.parentIndex != nil {
+                following?.status(status, from: peer, now: now)
+            } else {
+                peer.status = status
+            }
+        case .ping(let token):
+            endpoint.send(.pong(token), to: peer)
+        case .pong(let token):
+            if let sentAt = peer.pingSentAt, token == peer.pingToken {
+                peer.roundTrip.add(now - sentAt)
+                peer.pingSentAt = nil
+            }
+        case .close:
+            endpoint.statistics.received.control &+= UInt64(count)
+            close(peer, with: nil)
+            return
+        }
+        if isControl { endpoint.statistics.received.control &+= UInt64(count) }
+        if peer.offences > before { punish(peer) }
+    }
+
+    private func offend(_ peer: Peer, _ offence: Offence) {
+        if let following {
+            following.offend(peer, offence)
+        } else {
+            endpoint.statistics.offences &+= 1
+            peer.offences += 1
+            endpoint.emit(.offence(peer.address, offence))
+        }
+        punish(peer)
+    }
+
+    private func punish(_ peer: Peer) {
+        guard peer.offences >= Peer.offencesMax else { return }
+        if banned.count == StreamNode.bannedMax { banned.removeFirst() }
+        banned.append((peer.key, endpoint.now + StreamNode.banInterval))
+        let parent = peer.parentIndex
+        close(peer, with: .invalidShreds)
+        // A parent that cheats is not asked again soon.
+        if let parent, let following {
+            following.parents[parent].state = .down(until: endpoint.now + StreamNode.banInterval)
+        }
+    }
+
+    // MARK: Sessions
+
+    func drainSessionEvents() {
+        while let event = endpoint.sessions.nextEvent() {
+            switch event {
+            case .established(let id, let key, let address):
+                established(id, key, address)
+            case .closed(let id, _):
+                if let peer = endpoint.peer(id) {
+                    disconnected(peer)
+                } else {
+                    following?.failed(id, now: endpoint.now)
+                }
+            case .addressChanged(let id, let address):
+                endpoint.peer(id)?.address = address
+            }
+        }
+    }
+
+    private func established(_ id: SessionID, _ key: PublicKey, _ address: PeerAddress) {
+        banned.removeAll { $0.until <= endpoint.now }
+        if banned.contains(where: { $0.key == key.bytes32 }) {
+            endpoint.sessions.close(id, now: endpoint.now)
+            following?.failed(id, now: endpoint.now)
+            return
+        }
+        let peer = Peer(session: id, key: key.bytes32, address: address, now: endpoint.now)
+        if let sample = endpoint.sessions.rttEstimate(of: id) { peer.roundTrip.add(sample) }
+        endpoint.add(peer)
+        endpoint.emit(.peerUp(address, key: key.bytes32))
+        _ = following?.established(peer, now: endpoint.now)
+        nextPeerTurn = min(nextPeerTurn, endpoint.now)
+    }
+
+    private func disconnected(_ peer: Peer) {
+        endpoint.remove(peer)
+        serving?.disconnected(peer)
+        following?.disconnected(peer, now: endpoint.now)
+        endpoint.emit(.peerDown(peer.address))
+    }
+
+    private func close(_ peer: Peer, with code: CloseCode?) {
+        if let code {
+            endpoint.send(.close(code), to: peer)
+            endpoint.flush()
+        }
+        endpoint.sessions.close(peer.session, now: endpoint.now)
+        disconnected(peer)
+    }
+
+    func closeAll(now: Instant) {
+        endpoint.advance(to: now)
+        for peer in endpoint.connected { endpoint.send(.close(.shuttingDown), to: peer) }
+        endpoint.flush()
+    }
+
+    // MARK: Time
+
+    func handleTimeout(now: Instant) {
+        endpoint.advance(to: now)
+        endpoint.sessions.handleTimeout(now: endpoint.now)
+        drainSessionEvents()
+        following?.handleTimeout(now: endpoint.now)
+        if endpoint.now >= nextPeerTurn { takePeerTurn() }
+        if endpoint.now >= nextStatusAt { tellParents() }
+    }
+
+    /// Pings whose time has come.
+    private func takePeerTurn() {
+        var next = endpoint.now + StreamNode.pingInterval
+        for peer in endpoint.connected {
+            if endpoint.now >= peer.nextPingAt {
+                peer.pingToken &+= 1
+                peer.pingSentAt = endpoint.now
+                peer.pingsSent = min(peer.pingsSent + 1, 1_000)
+                let isQuick = peer.pingsSent < StreamNode.quickPings
+                peer.nextPingAt =
+                    endpoint.now
+                    + (isQuick
+                        ? max(StreamNode.quickPingInterval, peer.roundTrip.current) : StreamNode.pingInterval)
+                endpoint.send(.ping(peer.pingToken), to: peer)
+            }
+            next = min(next, peer.nextPingAt)
+        }
+        nextPeerTurn = next
+    }
+
+    /// A follower tells its parents how far it is: the sequencer knows when everything has arrived.
+    func tellParents() {
+        guard let following else {
+            nextStatusAt = endpoint.now + .seconds(3_600)
+            return
+        }
+        nextStatusAt = endpoint.now + StreamNode.statusInterval
+        for i in following.parents.indices where following.parents[i].isConnected {
+            if let peer = following.peer(i) { endpoint.send(.status(status), to: peer) }
+        }
+    }
+
+    /// What this node tells of itself.
+    var status: StreamStatus {
+        guard let following else { return StreamStatus() }
+        return StreamStatus(
+            tip: following.headerTip, completeThrough: following.completeThrough, floor: store.floor,
+            ended: following.endHeight != nil)
+    }
+
+    var nextDeadline: Instant? {
+        var deadline = min(nextPeerTurn, nextStatusAt)
+        if let sessions = endpoint.sessions.nextDeadline { deadline = min(deadline, sessions) }
+        if let serving = serving?.nextDeadline { deadline = min(deadline, serving) }
+        if let following { deadline = min(deadline, following.nextDeadline) }
+        return deadline
+    }
+
+    // MARK: Out
+
+    /// Turns what is queued into datagrams.
+    func pump() {
+        if let serving {
+            if following != nil { serving.status = status }
+            serving.pump()
+        }
+        endpoint.flush()
+        endpoint.flushSessions()
+    }
+
+    var statistics: CoreStatistics {
+        var all = endpoint.statistics
+        all.retentionFloor = store.floor
+        all.retainedBytes = UInt64(store.bytes)
+        if let following {
+            all.completeThrough = following.completeThrough
+            all.tip = following.tip
+        }
+        return all
+    }
+
+    var peers: [PeerReport] {
+        endpoint.connected.map { peer in
+            let link = peer.parentIndex.flatMap { following?.parents[$0] }
+            return PeerReport(
+                address: peer.address, key: peer.key, isParent: link != nil, isChild: peer.child != nil,
+                stripesFrom: link?.stripes.count ?? 0, stripesTo: peer.child?.terms.stripes.count ?? 0,
+                roundTripMicroseconds: peer.roundTrip.isMeasured ? peer.roundTrip.smoothed.microseconds : 0,
+                completeThrough: peer.status.completeThrough, bytesReceived: peer.bytesReceived,
+                bytesSent: peer.bytesSent,
+                shredsQueued: peer.child?.waiting ?? 0, shredsDropped: peer.child?.dropped ?? 0,
+                offences: peer.offences,
+                isSilent: link.map { !$0.isUsable } ?? false)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+/// A relay: follows parents and serves children, and keeps no state. It forwards a shred the moment it has verified it,
+/// never waits for a slice, and when a slice is complete re-creates the shreds that did not come, so that a loss in front
+/// of the relay is not a loss behind it (Spec 60.5).
+///
+/// Bounds: slices kept for repair and catch-up within `serving.retentionBytesMax`; the oldest go first. What no parent
+/// has sent for 10 s is given up.
+
+public import MillraceBase
+
+public final class RelayCore: StreamCore {
+    static let givesUpAfter = Interval.seconds(10)
+
+    private let node: StreamNode
+    private var isDirty = true
+
+    public init(config: RelayConfig, seed: Seed, now: Instant) {
+        let store = SliceStore(bytesMax: config.serving.retentionBytesMax)
+        store.evictableThrough = .max
+        node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: config.serving)
+        { endpoint in
+            Following(
+                config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
+                endpoint: endpoint,
+                store: store, firstHeight: 0, recreates: true, givesUpAfter: RelayCore.givesUpAfter, now: now)
+        }
+    }
+
+    public func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
+        isDirty = true
+        node.receive(datagram, from: address, now: now)
+    }
+
+    public func handleTimeout(now: Instant) {
+        isDirty = true
+        node.handleTimeout(now: now)
+    }
+
+    public var nextDeadline: Instant? { node.nextDeadline }
+
+    public func nextOutput() -> CoreOutput? {
+        if let output = node.endpoint.popOutput() { return output }
+        guard isDirty else { return nil }
+        isDirty = false
+        node.pump()
+        return node.endpoint.popOutput()
+    }
+
+    public func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer {
+        node.endpoint.bytes(of: handle)
+    }
+    public func release(_ handle: BufferHandle) { node.endpoint.release(handle) }
+
+    public var statistics: CoreStatistics {
+        var all = node.statistics
+        all.streamEnded = isFinished
+        return all
+    }
+    public var peers: [PeerReport] { node.peers }
+    /// The stream has ended and every height from where this relay joined is here.
+    public var isFinished: Bool {
+        node.following?.endHeight.map { node.following?.completeThrough ?? 0 >= $0 } ?? false
+    }
+
+    public func close(now: Instant) {
+        isDirty = true
+        node.closeAll(now: now)
+    }
+}

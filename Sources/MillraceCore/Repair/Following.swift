@@ -1,0 +1,515 @@
+/// The child's half of the protocol: links to parents, contracts for stripes, admission of headers and shreds, repair
+/// and catch-up (Spec 60.4–60.7). Relays and replicas have one.
+///
+///     header ─▶ signature ─▶ SliceRecord ◀─ hash ◀─ shred          owner takes complete heights in order
+///                  │              │ missing, and nobody owes it any more
+///                  │              ▼
+///               gap in heights ─▶ request (numbered, windowed, timed) ─▶ parent
+///
+/// Promises: nothing enters the store before it was verified against the sequencer's signature. Requests ask for the
+/// deficit only: what K needs beyond what is here, asked for, or still owed by contract. No more than the window is asked
+/// for at once, so an answer cannot flood the link. A parent that is silent on its stripes loses them.
+///
+/// The files: this one has state, links and admission; `FollowingRepair` the timers and what they ask for.
+///
+/// Why gaps are noticed by order and not by a timer: a parent sends in stream order, so what it sent later proves what
+/// is missing, within a reordering tolerance, at any round-trip time. A timer alone must assume the worst jitter.
+
+import MillraceBase
+import MillraceCrypto
+import MillraceWire
+
+final class Following {
+    /// What became of a frame, for the owner.
+    struct News {
+        /// A header was admitted: forward it.
+        var headerOf: SliceRecord?
+        /// These shreds are new and verified: forward them.
+        var record: SliceRecord?
+        var shreds = StripeSet.empty
+    }
+
+    let config: FollowingConfig
+    let chainID: UInt64
+    let epoch: UInt32
+    let sequencerKey: VerifyingKey
+    let endpoint: Endpoint
+    let store: SliceStore
+    /// A relay re-creates what its children may be owed; a replica does not.
+    let recreates: Bool
+    /// A relay gives up on what nobody has; a replica never does.
+    let givesUpAfter: Interval?
+
+    var parents: [ParentLink]
+    var plan: StripePlan
+    var requests = RequestTable()
+    var window: RepairWindow
+    let early = EarlyShreds()
+    var parity: ParityController
+    /// Loss is counted from this height on: slices from before a change of plan tell nothing.
+    private var countLossFrom: UInt64 = 0
+
+    /// The lowest height that is not complete; 0 until known (a relay starts where the stream is).
+    var next: UInt64
+    /// The highest height known to exist, from headers and from STATUS, and when it grew.
+    var headerTip: UInt64 = 0
+    var statusTip: UInt64 = 0
+    /// The tips as they were one tolerance ago: below these, what is missing is lost, not late.
+    var settledTip: UInt64 = 0
+    var headerCheckpoint: UInt64 = 0
+    var statusCheckpoint: UInt64 = 0
+    var headerCheckpointAt: Instant = .zero
+    var statusCheckpointAt: Instant = .zero
+    /// The request that covers a height, by height modulo the ring; valid while that request is out.
+    var askedBy: [UInt16]
+    var nextTick: Instant
+    /// Since when `next` has been the lowest gap.
+    var nextSince: Instant
+    /// Shreds per mini-block, smoothed, times 16: what a catch-up request of so many heights will bring.
+    var shredsPerHeight16 = 32 * 16
+    /// The stream ends at this height; nil while it goes on.
+    var endHeight: UInt64?
+    /// Two signed headers that contradict each other were seen.
+    var equivocationAt: UInt64?
+    /// No parent has this height any more, since then.
+    var unavailableSince: Instant?
+    var unavailableFloor: UInt64 = 0
+
+    /// Called in place of a return value so that one datagram's early shreds can all be forwarded.
+    var onNews: ((News) -> Void)?
+
+    init(
+        config: FollowingConfig, stream: StreamIdentity, sequencerKey: VerifyingKey, endpoint: Endpoint,
+        store: SliceStore, firstHeight: UInt64, recreates: Bool, givesUpAfter: Interval?, now: Instant
+    ) {
+        self.config = config
+        chainID = stream.chainID
+        epoch = stream.epoch
+        self.sequencerKey = sequencerKey
+        self.endpoint = endpoint
+        self.store = store
+        self.recreates = recreates
+        self.givesUpAfter = givesUpAfter
+        // 64 parents is what the words of `missedBy` hold; more are not used.
+        parents = config.parents.prefix(64).map { ParentLink(endpoint: $0) }
+        plan = StripePlan(
+            usable: Array(repeating: false, count: parents.count), parityStripes: config.parityStripes)
+        window = RepairWindow(shredsMax: config.windowShredsMax)
+        parity = ParityController(floor: config.parityStripes)
+        next = firstHeight
+        askedBy = Array(repeating: .max, count: Int(SliceStore.heightsMax))
+        nextTick = now
+        nextSince = now
+        if firstHeight > 0 { store.begin(at: firstHeight) }
+        connect(now: now)
+    }
+
+    /// Every height from the first to here is complete.
+    var completeThrough: UInt64 { next > 0 ? next - 1 : 0 }
+    var tip: UInt64 { max(headerTip, statusTip) }
+
+    // MARK: Links
+
+    /// Starts handshakes with parents whose time has come.
+    func connect(now: Instant) {
+        for i in parents.indices {
+            if case .down(let until) = parents[i].state, now >= until {
+                let parent = parents[i].endpoint
+                // A full table frees itself in time.
+                guard let session = endpoint.sessions.connect(to: parent.key, at: parent.address, now: now)
+                else { continue }
+                parents[i].session = session
+                parents[i].state = .connecting(since: now)
+            }
+        }
+    }
+
+    /// A session is up. Answers whether it is one of our parents'.
+    func established(_ peer: Peer, now: Instant) -> Bool {
+        guard let i = parents.firstIndex(where: { $0.session == peer.session }) else { return false }
+        peer.parentIndex = i
+        parents[i].state = .up
+        parents[i].connectFailures = 0
+        parents[i].resetDebt()
+        parents[i].serial &+= 1
+        parents[i].acceptedSerial = 0
+        parents[i].subscribeAttempts = 0
+        parents[i].graceUntil = now + .milliseconds(500)
+        replan(now: now)
+        return true
+    }
+
+    func disconnected(_ peer: Peer, now: Instant) {
+        guard let i = peer.parentIndex else { return }
+        lost(i, now: now)
+    }
+
+    /// A handshake that never finished.
+    func failed(_ session: SessionID, now: Instant) {
+        guard let i = parents.firstIndex(where: { $0.session == session }) else { return }
+        lost(i, now: now)
+    }
+
+    func lost(_ i: Int, now: Instant) {
+        parents[i].session = nil
+        parents[i].connectFailures = min(parents[i].connectFailures + 1, 16)
+        parents[i].state = .down(until: now + parents[i].backoff)
+        for slot in requests.active.reversed() {
+            let number = requests.number(slot: slot)
+            if requests[number]?.parent == i { settle(number, now: now) }
+        }
+        replan(now: now)
+    }
+
+    func peer(_ parent: Int) -> Peer? {
+        guard parents.indices.contains(parent), let session = parents[parent].session else { return nil }
+        return endpoint.peer(session)
+    }
+
+    /// Deals the stripes anew over the usable parents and asks each whose share changed.
+    func replan(now: Instant) {
+        let fresh = StripePlan(usable: parents.map(\.isUsable), parityStripes: parity.stripes)
+        plan = fresh
+        countLossFrom = max(headerTip, next) + 50
+        for i in parents.indices {
+            if parents[i].stripes == fresh.stripes[i], parents[i].withHeaders == fresh.withHeaders[i],
+                parents[i].acceptedSerial == parents[i].serial || !parents[i].isConnected
+            {
+                continue
+            }
+            parents[i].stripes = fresh.stripes[i]
+            parents[i].withHeaders = fresh.withHeaders[i]
+            parents[i].serial &+= 1
+            parents[i].subscribeAttempts = 0
+            parents[i].resetDebt()
+            parents[i].graceUntil = max(
+                parents[i].graceUntil,
+                now + (peer(i)?.roundTrip.timeout ?? .milliseconds(500)) + .milliseconds(100))
+            if parents[i].isConnected { subscribe(i, now: now) }
+        }
+    }
+
+    /// Sends the contract wanted of parent `i`.
+    func subscribe(_ i: Int, now: Instant) {
+        guard let peer = peer(i) else { return }
+        let usable = max(parents.count { $0.isUsable }, 1)
+        let terms = ContractTerms(
+            serial: parents[i].serial, stripes: parents[i].stripes, withHeaders: parents[i].withHeaders,
+            leaseMilliseconds: ParentLink.leaseMilliseconds,
+            budgetKilobitsPerSecond: config.linkKilobitsPerSecond / UInt32(usable))
+        endpoint.send(.subscribe(terms), to: peer)
+        parents[i].askedAt = now
+        parents[i].subscribeAttempts = min(parents[i].subscribeAttempts + 1, 16)
+        parents[i].renewAt =
+            now + peer.roundTrip.timeout * Int64(1 << min(parents[i].subscribeAttempts - 1, 4))
+    }
+
+    func accepted(_ terms: ContractTerms, from peer: Peer, now: Instant) {
+        guard let i = peer.parentIndex, terms.serial == parents[i].serial else { return }
+        parents[i].acceptedSerial = terms.serial
+        parents[i].subscribeAttempts = 0
+        parents[i].renewAt = now + .milliseconds(Int64(max(terms.leaseMilliseconds, 1_000)) / 2)
+    }
+
+    func refused(
+        serial: UInt32, _ reason: RefusalReason, retryAfterMilliseconds: UInt32, from peer: Peer, now: Instant
+    ) {
+        guard let i = peer.parentIndex, serial == parents[i].serial else { return }
+        endpoint.emit(.refused(peer.address, reason))
+        parents[i].state = .silent(
+            until: now + .milliseconds(Int64(min(max(retryAfterMilliseconds, 250), 60_000))))
+        replan(now: now)
+    }
+
+    func status(_ status: StreamStatus, from peer: Peer, now: Instant) {
+        // Spec 60.8, rule 2: a peer may say any tip; it is believed as far as a day ahead of what is signed, and only moves
+        // requests, which are bounded.
+        guard peer.parentIndex != nil else { return }
+        peer.status = status
+        let believed = min(status.tip, max(headerTip, next) + 8_640_000)
+        if believed > statusTip { statusTip = believed }
+    }
+
+    // MARK: Headers
+
+    /// A HEADER frame from a parent.
+    func header(_ bytes: RawSpan, from peer: Peer, now: Instant) {
+        guard let i = peer.parentIndex else {
+            offend(peer, .unexpectedFrame)
+            return
+        }
+        let header: SliceHeader
+        do {
+            header = try SliceHeader.decode(bytes)
+        } catch {
+            invalidHeader(peer)
+            return
+        }
+        guard header.chainID == chainID, header.epoch == epoch, header.windowSpan == 1 else {
+            invalidHeader(peer)
+            return
+        }
+        guard header.cadence == .c0 else { return }
+        if let held = store.record(header.key) {
+            endpoint.statistics.headersDuplicate &+= 1
+            endpoint.statistics.duplicateBytes &+= UInt64(bytes.byteCount)
+            // The same slice from another parent: equal bytes cost no second signature check.
+            if isEqual(held.assembler.headerBytes, bytes) { return }
+            let hash = SliceHeader.hash(encoded: bytes)
+            guard hash != held.assembler.headerHash else { return }
+            if header.isSigned(by: sequencerKey, hash: hash) {
+                equivocationAt = header.firstHeight
+            } else {
+                invalidHeader(peer)
+            }
+            return
+        }
+        // Old news, or too far ahead of what is still missing.
+        if next > 0, header.lastHeight < next || !store.mayHold(header.lastHeight) {
+            if header.lastHeight < next {
+                endpoint.statistics.headersDuplicate &+= 1
+                endpoint.statistics.duplicateBytes &+= UInt64(bytes.byteCount)
+            }
+            return
+        }
+        let hash = SliceHeader.hash(encoded: bytes)
+        guard header.isSigned(by: sequencerKey, hash: hash) else {
+            invalidHeader(peer)
+            return
+        }
+        if !chains(header, hash: hash) {
+            equivocationAt = header.firstHeight
+            return
+        }
+        admit(header, hash: hash, bytes: bytes, parent: i, now: now)
+    }
+
+    private func invalidHeader(_ peer: Peer) {
+        endpoint.statistics.headersInvalid &+= 1
+        offend(peer, .invalidHeader)
+    }
+
+    /// Spec 40.3: each header names the one before it. Checked against whichever neighbours are held.
+    private func chains(_ header: SliceHeader, hash: Hash32) -> Bool {
+        if header.sliceIndex > 0 {
+            let before = SliceKey(firstHeight: header.firstHeight, index: header.sliceIndex - 1)
+            if let record = store.record(before), record.assembler.headerHash != header.previousHeaderHash {
+                return false
+            }
+        } else if header.firstHeight > 1, let entry = store.entry(header.firstHeight - 1),
+            let last = entry.slices.last,
+            let record = last, record.assembler.headerHash != header.previousHeaderHash
+        {
+            return false
+        }
+        let after =
+            header.isLastSlice
+            ? SliceKey(firstHeight: header.lastHeight + 1, index: 0)
+            : SliceKey(firstHeight: header.firstHeight, index: header.sliceIndex + 1)
+        if let record = store.record(after), record.assembler.header.previousHeaderHash != hash {
+            return false
+        }
+        if let entry = store.entry(header.firstHeight), let sibling = entry.firstHeader,
+            !sibling.agrees(with: header)
+        {
+            return false
+        }
+        return true
+    }
+
+    private func admit(_ header: SliceHeader, hash: Hash32, bytes: RawSpan, parent: Int, now: Instant) {
+        guard let record = store.admit(header, hash: hash, encoded: bytes, now: now) else { return }
+        endpoint.statistics.headersAccepted &+= 1
+        if next == 0 {
+            next = header.firstHeight
+            nextSince = now
+        }
+        if header.isEndOfStream { endHeight = header.lastHeight }
+        // A height that a request covers comes by that request, and no contract owes it.
+        let asked = askedBy[Int(header.firstHeight % SliceStore.heightsMax)]
+        if let request = requests[asked], case .catchUp = request.kind {
+            record.isBacklog = true
+        } else if header.lastHeight > headerTip || header.lastHeight + 256 > headerTip {
+            owe(record, now: now)
+        }
+        if header.lastHeight > headerTip { headerTip = header.lastHeight }
+        onNews?(News(headerOf: record))
+        if record.shreds.isEmpty { finish(record, now: now) }
+        early.drain(header.key) { index, symbol, parent in
+            guard let peer = self.peer(parent) else { return }
+            self.store(symbol, index: index, in: record, from: peer, now: now)
+        }
+    }
+
+    /// Notes what each parent owes of a new slice.
+    private func owe(_ record: SliceRecord, now: Instant) {
+        for i in parents.indices where parents[i].isUsable {
+            let owed = parents[i].stripes.intersection(record.shreds.data).count
+            if owed == 0 || now < parents[i].graceUntil { continue }
+            parents[i].owedSlices += 1
+            parents[i].owedShreds += owed
+            if parents[i].owedSince == nil { parents[i].owedSince = now }
+        }
+    }
+
+    // MARK: Shreds
+
+    /// A SHRED or REPAIRED frame from a parent.
+    func shred(
+        _ key: SliceKey, index: Int, symbol: UnsafeRawBufferPointer, request: UInt16?, from peer: Peer,
+        now: Instant
+    ) {
+        guard let i = peer.parentIndex else {
+            offend(peer, .unexpectedFrame)
+            return
+        }
+        if let request {
+            answered(request, key, index: index, now: now)
+        } else {
+            parents[i].lastShredAt = now
+            parents[i].resetDebt()
+            let position = StreamPosition(key, shred: index)
+            if position > parents[i].progress { parents[i].progress = position }
+        }
+        guard key.cadence == .c0 else { return }
+        if let record = store.record(key) {
+            store(symbol, index: index, in: record, from: peer, now: now, isRepair: request != nil)
+            return
+        }
+        if next > 0, key.firstHeight < next {
+            duplicate(symbol.count, isRepair: request != nil)
+            return
+        }
+        // Heights we could not hold are not worth waiting for; nor are those beyond any header's reach.
+        guard store.mayHold(key.firstHeight), headerTip == 0 || key.firstHeight <= headerTip + 1_024 else {
+            endpoint.statistics.shredsUnplaced &+= 1
+            return
+        }
+        let tolerance = peer.roundTrip.reorderTolerance
+        if !early.insert(key, index: index, symbol: symbol, parent: i, now: now, askAfter: tolerance) {
+            endpoint.statistics.shredsUnplaced &+= 1
+        }
+    }
+
+    private func duplicate(_ bytes: Int, isRepair: Bool) {
+        endpoint.statistics.shredsDuplicate &+= 1
+        endpoint.statistics.duplicateBytes &+= UInt64(bytes)
+        if isRepair { endpoint.statistics.repairsWasted &+= 1 }
+    }
+
+    /// A shred of a slice that is complete. Each is counted once as surplus, then as a duplicate.
+    private func surplus(_ bytes: Int, index: Int, of record: SliceRecord, isRepair: Bool) {
+        if record.arrived.contains(index) || isRepair {
+            duplicate(bytes, isRepair: isRepair)
+        } else {
+            record.arrived.insert(index)
+            endpoint.statistics.shredsSurplus &+= 1
+        }
+    }
+
+    private func store(
+        _ symbol: UnsafeRawBufferPointer, index: Int, in record: SliceRecord, from peer: Peer, now: Instant,
+        isRepair: Bool = false
+    ) {
+        if record.isComplete {
+            surplus(symbol.count, index: index, of: record, isRepair: isRepair)
+            return
+        }
+        switch record.assembler.insert(symbol, stripe: index) {
+        case .stored:
+            stored(index, in: record, now: now, isRepair: isRepair)
+        case .completed:
+            stored(index, in: record, now: now, isRepair: isRepair)
+            finish(record, now: now)
+        case .duplicate:
+            if !isRepair { record.arrived.insert(index) }
+            duplicate(symbol.count, isRepair: isRepair)
+        case .forged:
+            endpoint.statistics.shredsInvalid &+= 1
+            offend(peer, .invalidShred)
+        }
+    }
+
+    private func stored(_ index: Int, in record: SliceRecord, now: Instant, isRepair: Bool) {
+        endpoint.statistics.shredsStored &+= 1
+        if isRepair { endpoint.statistics.repairsUseful &+= 1 }
+        record.lastShredAt = now
+        if !isRepair { record.arrived.insert(index) }
+        var shreds = StripeSet.empty
+        shreds.insert(index)
+        onNews?(News(record: record, shreds: shreds))
+    }
+
+    /// K shreds are here: recover the rest, verify the payload, and let it be used.
+    private func finish(_ record: SliceRecord, now: Instant) {
+        let before = record.have
+        guard record.assembler.verify() == .verified else {
+            // Every shred had its signed hash, so the sequencer signed what does not belong together.
+            equivocationAt = record.key.firstHeight
+            return
+        }
+        if recreates { _ = record.assembler.recreate(record.shreds.bits) }
+        if before.data != record.shreds.data { endpoint.statistics.slicesRecovered &+= 1 }
+        endpoint.statistics.slicesCompleted &+= 1
+        store.entry(record.key.firstHeight)?.markComplete(record)
+        let made = record.have.subtracting(before)
+        if recreates, !made.isEmpty { onNews?(News(record: record, shreds: made)) }
+        advance(now: now)
+    }
+
+    /// Moves `next` over complete heights.
+    func advance(now: Instant) {
+        let before = next
+        while next > 0, let entry = store.entry(next), entry.isComplete {
+            let shreds = entry.slices.reduce(0) { $0 + ($1?.dataCount ?? 0) + 1 }
+            let heights = Int(entry.lastHeight - entry.firstHeight + 1)
+            shredsPerHeight16 += (shreds * 16 / heights - shredsPerHeight16) / 16
+            next = entry.lastHeight + 1
+            if next > Following.lossDelay { countLoss(at: next - Following.lossDelay) }
+        }
+        if next != before {
+            nextSince = now
+            early.dropBelow(next)
+        }
+    }
+
+    /// Shreds that have not come this many heights later do not come.
+    static let lossDelay: UInt64 = 24
+
+    /// What became of the contract's shreds at a height that lies behind.
+    private func countLoss(at height: UInt64) {
+        guard height >= countLossFrom, let entry = store.entry(height) else { return }
+        let subscribed = plan.stripes.reduce(StripeSet.empty) { $0.union($1) }
+        for record in entry.slices {
+            guard let record, !record.isBacklog, record.dataCount > 0 else { continue }
+            let owed = subscribed.intersection(record.shreds)
+            parity.note(
+                expected: owed.count, missing: owed.subtracting(record.arrived).count,
+                dataCount: record.dataCount)
+        }
+    }
+
+    /// Buys more or less parity when the measured loss says so.
+    func reviewParity(now: Instant) {
+        guard next > 0, let header = store.entry(next - 1)?.firstHeader, header.dataCount > 0 else { return }
+        var roundTrip = Interval.zero
+        for i in parents.indices where parents[i].isUsable {
+            roundTrip = max(roundTrip, peer(i)?.roundTrip.current ?? .zero)
+        }
+        if parity.decide(roundTrip: roundTrip, ceiling: Int(header.parityCount), now: now) {
+            replan(now: now)
+        }
+    }
+
+    /// Notes an offence and closes the session of a peer that goes on.
+    func offend(_ peer: Peer, _ offence: Offence) {
+        endpoint.statistics.offences &+= 1
+        peer.offences += 1
+        endpoint.emit(.offence(peer.address, offence))
+    }
+}
+
+private func isEqual(_ a: [UInt8], _ b: RawSpan) -> Bool {
+    guard a.count == b.byteCount else { return false }
+    return a.withUnsafeBytes { a in b.withUnsafeBytes { b in a.elementsEqual(b) } }
+}

@@ -1,0 +1,264 @@
+/// A replica: follows parents, decodes and applies every mini-block in order, and compares its state with the signed
+/// commitment at every EVM block. A mismatch, an undecodable payload or a contradiction signed by the sequencer stops it
+/// for good, loudly, with the reason; the state stays as it was before the mini-block at fault.
+///
+///     collecting heights ──complete──▶ decode ▶ apply ▶ (boundary: freeze ▶ hash in steps ▶ compare)
+///                                        │                                    │
+///                                        └──────────── stopped(reason) ◀──────┘
+///
+/// Bounds: at most `appliesPerTurn` mini-blocks are applied per call, so that a replica that catches up still reads its
+/// socket; `nextDeadline` is then at once. What waits for an older height is within `following.waitingBytesMax`.
+
+public import MillraceBase
+import MillraceCodec
+public import MillraceDiff
+import MillraceWire
+
+public final class ReplicaCore: StreamCore {
+    static let appliesPerTurn = 4
+    /// Mini-blocks kept after they were applied: 320 ms of late shreds, about 1.3 MB.
+    static let appliedKept: UInt64 = 32
+    /// Steps over which a commitment is hashed: well before the signed one comes.
+    static let commitmentSteps = 80
+
+    public let state: State
+    private let node: StreamNode
+    private let following: Following
+    private let codec = Codec()
+    private let commitment: StateCommitment
+    private let genesisCommitment: Hash32
+    private var diff = StateDiff()
+    private var joined: [UInt8] = []
+
+    /// Every mini-block up to here is applied.
+    public private(set) var appliedHeight: UInt64
+    /// Why it stopped; nil while it runs.
+    public private(set) var stopReason: StopReason?
+    /// What the sequencer signed about the boundary that is being hashed here.
+    private var signed: SliceCommitment?
+    /// The boundary frozen here and not yet compared; 0 when none.
+    private var frozenHeight: UInt64 = 0
+    private var leavesPerStep = 4_096
+    private var appliesLeft = appliesPerTurn
+    private var isDirty = true
+    private var hasToldEnd = false
+    private var counts = (
+        miniBlocks: UInt64(0), transactions: UInt64(0), payloadBytes: UInt64(0), checked: UInt64(0)
+    )
+
+    /// `state` is the genesis state: the stream is followed from height 1.
+    public init(config: ReplicaConfig, state: State, seed: Seed, now: Instant) {
+        self.state = state
+        appliedHeight = state.height
+        commitment = StateCommitment(of: state)
+        genesisCommitment = commitment.commitmentNow()
+        let store = SliceStore(bytesMax: config.following.waitingBytesMax)
+        let first = state.height + 1
+        var made: Following?
+        node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: nil) {
+            endpoint in
+            made = Following(
+                config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
+                endpoint: endpoint,
+                store: store, firstHeight: first, recreates: false, givesUpAfter: nil, now: now)
+            return made
+        }
+        guard let made else { preconditionFailure("a replica follows") }
+        following = made
+    }
+
+    // MARK: Applying
+
+    /// Applies what is complete and next, as far as this turn goes.
+    private func apply() {
+        while appliesLeft > 0, stopReason == nil, node.endpoint.hasRoomForEvents(8),
+            let entry = node.store.entry(appliedHeight + 1), entry.isComplete
+        {
+            appliesLeft -= 1
+            apply(entry)
+        }
+        if stopReason == nil {
+            if let height = following.equivocationAt {
+                stop(.equivocation(height: height))
+            } else if let since = following.unavailableSince, node.endpoint.now - since > .seconds(5) {
+                stop(.beyondRetention(height: following.next, floor: following.unavailableFloor))
+            }
+        }
+        if isFinished, !hasToldEnd, let end = following.endHeight {
+            hasToldEnd = true
+            node.endpoint.emit(.streamEnded(height: end))
+            node.tellParents()
+        }
+    }
+
+    private func apply(_ entry: HeightEntry) {
+        guard let header = entry.firstHeader else { return }
+        // Spec 40.3: the first header names the genesis state.
+        if header.firstHeight == 1, header.sliceIndex == 0, header.previousHeaderHash != genesisCommitment {
+            stop(
+                .commitmentMismatch(
+                    height: 0, signed: header.previousHeaderHash, computed: genesisCommitment))
+            return
+        }
+        diff.sealedAtMicroseconds = header.sealedAtMicroseconds
+        for height in entry.firstHeight...entry.lastHeight {
+            (diff.firstHeight, diff.lastHeight) = (height, height)
+            do {
+                try decode(entry)
+                try state.apply(diff)
+            } catch {
+                stop(.undecodable(height: height))
+                return
+            }
+            codec.advance(past: diff, state: state)
+            appliedHeight = height
+            counts.miniBlocks += 1
+            counts.transactions += diff.transactions
+            reachBoundary(height)
+        }
+        let payloadBytes = Int(header.payloadBytes)
+        counts.payloadBytes += UInt64(payloadBytes)
+        node.endpoint.emit(
+            .applied(
+                AppliedMiniBlock(
+                    firstHeight: entry.firstHeight, lastHeight: entry.lastHeight,
+                    transactions: diff.transactions,
+                    sealedAtMicroseconds: header.sealedAtMicroseconds, payloadBytes: payloadBytes,
+                    caughtUp: entry.slices.contains { $0?.isBacklog ?? false })))
+        for record in entry.slices {
+            if let told = record?.assembler.header.commitment { signed = told }
+        }
+        compare()
+        node.store.evictableThrough = appliedHeight
+        // A few applied ones stay, so that what comes late is known for what it is.
+        if appliedHeight > ReplicaCore.appliedKept {
+            node.store.dropBelow(appliedHeight - ReplicaCore.appliedKept)
+        }
+    }
+
+    /// Reads the entry's payload into `diff`, whose heights are set.
+    private func decode(_ entry: HeightEntry) throws(CodecError) {
+        if entry.slices.count == 1 {
+            guard let payload = entry.slices[0]?.assembler.payload else {
+                preconditionFailure("a complete slice has a payload")
+            }
+            let span = RawSpan(_unsafeBytes: payload)
+            try codec.decode(span, base: state, into: &diff)
+            return
+        }
+        joined.removeAll(keepingCapacity: true)
+        for record in entry.slices {
+            guard let payload = record?.assembler.payload else {
+                preconditionFailure("a complete slice has a payload")
+            }
+            joined.append(contentsOf: payload)
+        }
+        let payload = joined
+        try codec.decode(payload.span.bytes, base: state, into: &diff)
+    }
+
+    // MARK: Commitments
+
+    private func reachBoundary(_ height: UInt64) {
+        if height % Limits.miniBlocksPerEVMBlock == 0 {
+            commitment.freeze()
+            frozenHeight = height
+            leavesPerStep = commitment.leavesPerStep(steps: ReplicaCore.commitmentSteps)
+        } else if frozenHeight != 0 {
+            commitment.advance(leaves: leavesPerStep)
+        }
+    }
+
+    /// Compares the boundary's commitment with the signed one, once both are known.
+    private func compare() {
+        guard let told = signed else { return }
+        if told.height != frozenHeight {
+            // About a boundary before this replica began: nothing to compare with.
+            signed = nil
+            return
+        }
+        // The signed one comes at most 95 mini-blocks after the boundary; hashing here is spread over fewer, so this
+        // finishes nothing in the ordinary course.
+        commitment.finish()
+        signed = nil
+        frozenHeight = 0
+        guard let computed = commitment.latest, computed.height == told.height else { return }
+        if computed.commitment == told.hash {
+            counts.checked += 1
+            node.endpoint.emit(.commitmentMatches(height: told.height, told.hash))
+        } else {
+            stop(.commitmentMismatch(height: told.height, signed: told.hash, computed: computed.commitment))
+        }
+    }
+
+    private func stop(_ reason: StopReason) {
+        stopReason = reason
+        node.endpoint.emit(.stopped(reason))
+    }
+
+    /// The commitment to the state as it stands. Hashes what is not hashed yet: not for every mini-block.
+    public func stateCommitment() -> Hash32 {
+        commitment.finish()
+        return commitment.commitmentNow()
+    }
+
+    /// The stream has ended and all of it is applied and checked.
+    public var isFinished: Bool {
+        guard let end = following.endHeight else { return false }
+        return stopReason == nil && appliedHeight >= end
+    }
+
+    // MARK: Shell
+
+    public func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
+        isDirty = true
+        appliesLeft = ReplicaCore.appliesPerTurn
+        node.receive(datagram, from: address, now: now)
+    }
+
+    public func handleTimeout(now: Instant) {
+        isDirty = true
+        appliesLeft = ReplicaCore.appliesPerTurn
+        node.handleTimeout(now: now)
+    }
+
+    public var nextDeadline: Instant? {
+        if stopReason == nil, appliesLeft == 0, let entry = node.store.entry(appliedHeight + 1),
+            entry.isComplete
+        {
+            return node.endpoint.now
+        }
+        return node.nextDeadline
+    }
+
+    public func nextOutput() -> CoreOutput? {
+        if let output = node.endpoint.popOutput() { return output }
+        guard isDirty else { return nil }
+        isDirty = false
+        apply()
+        node.pump()
+        return node.endpoint.popOutput()
+    }
+
+    public func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer {
+        node.endpoint.bytes(of: handle)
+    }
+    public func release(_ handle: BufferHandle) { node.endpoint.release(handle) }
+
+    public var statistics: CoreStatistics {
+        var all = node.statistics
+        all.appliedHeight = appliedHeight
+        all.miniBlocks = counts.miniBlocks
+        all.transactions = counts.transactions
+        all.payloadBytes = counts.payloadBytes
+        all.commitmentsChecked = counts.checked
+        all.streamEnded = isFinished
+        return all
+    }
+    public var peers: [PeerReport] { node.peers }
+
+    public func close(now: Instant) {
+        isDirty = true
+        node.closeAll(now: now)
+    }
+}

@@ -1,0 +1,241 @@
+/// The sequencer: takes a sealed diff per mini-block, encodes, applies, slices, signs, and sends each child the stripes
+/// of its contract. It answers repair and catch-up from what it retains, and follows nobody.
+///
+///     seal(diff) ─▶ codec ─▶ payload ─▶ SliceEncoder ─▶ SliceStore ─▶ children's queues ─▶ paced datagrams
+///                     │ state.apply
+///                     └ every 100th height: commitment frozen, hashed in steps, carried by a later header
+///
+/// Empty mini-blocks are gathered into runs of at most `idleRunMax`, one signed header for all of them, so that an idle
+/// stream costs ten headers a second and not a hundred (Spec 40.3, 60.9).
+
+public import MillraceBase
+import MillraceCodec
+public import MillraceDiff
+import MillraceWire
+
+public final class SequencerCore: StreamCore {
+    /// Mini-blocks in one run of empty ones: a follower's clock of the stream is then at most 100 ms old.
+    static let idleRunMax: UInt64 = 10
+    /// A commitment travels at most 95 mini-blocks after its height; hashing is spread over fewer.
+    static let commitmentSteps = 90
+
+    public let state: State
+    /// The height the next call of `seal` must have.
+    public private(set) var nextHeight: UInt64
+    private let node: StreamNode
+    private let serving: Serving
+    private let codec = Codec()
+    private let commitment: StateCommitment
+    private var encoder: SliceEncoder
+    private let parityCount: Int
+    private var payload: [UInt8] = []
+    private var isDirty = true
+
+    /// Empty mini-blocks sealed and not yet sent.
+    private var runFirst: UInt64 = 0
+    private var runSealedAt: UInt64 = 0
+    /// The height of a frozen commitment that is being hashed; 0 when there is none.
+    private var owedHeight: UInt64 = 0
+    /// Hashed, and not yet carried by a header.
+    private var readyCommitment: SliceCommitment?
+    private var leavesPerStep = 4_096
+    private var endHeight: UInt64?
+    private var counts = (miniBlocks: UInt64(0), transactions: UInt64(0), payloadBytes: UInt64(0))
+
+    /// `state` is the genesis state: the stream starts at height 1.
+    public init(config: SequencerConfig, state: State, seed: Seed, now: Instant) {
+        self.state = state
+        nextHeight = state.height + 1
+        parityCount = min(max(config.parityCount, 0), WireLimits.parityCountMax)
+        commitment = StateCommitment(of: state)
+        let store = SliceStore(bytesMax: config.serving.retentionBytesMax)
+        store.evictableThrough = .max
+        node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: config.serving)
+        { _ in nil }
+        guard let serving = node.serving else { preconditionFailure("a sequencer serves") }
+        self.serving = serving
+        encoder = SliceEncoder(
+            chainID: config.stream.chainID, epoch: config.stream.epoch, codecID: Codec.id,
+            originHash: commitment.commitmentNow(), key: config.signingKey,
+            symbolBytesMax: min(max(config.symbolBytesMax, 1), WireLimits.symbolBytesMax))
+    }
+
+    // MARK: Sealing
+
+    /// Encodes `diff` against the state, applies it, slices, signs and queues it for the children. The caller owes
+    /// `diff.firstHeight == diff.lastHeight == nextHeight` and a diff sealed against `state`.
+    public func seal(_ diff: StateDiff, now: Instant) throws(DiffError) {
+        precondition(
+            diff.firstHeight == nextHeight && diff.lastHeight == nextHeight && endHeight == nil,
+            "a mini-block out of order: \(diff.firstHeight), not \(nextHeight)")
+        node.endpoint.advance(to: now)
+        isDirty = true
+        payload.removeAll(keepingCapacity: true)
+        codec.encode(diff, base: state, into: &payload)
+        try state.apply(diff)
+        codec.advance(past: diff, state: state)
+        let height = nextHeight
+        nextHeight += 1
+        counts.miniBlocks += 1
+        counts.transactions += diff.transactions
+        let isEmpty = diff.isEmpty && diff.transactions == 0 && diff.kind == .transactions
+        if isEmpty {
+            if runFirst == 0 { runFirst = height }
+            runSealedAt = diff.sealedAtMicroseconds
+            // Runs end with the EVM block, and at the latest when a commitment is ready to travel.
+            if height - runFirst + 1 >= SequencerCore.idleRunMax || height % Limits.miniBlocksPerEVMBlock == 0
+            {
+                sendRun(through: height)
+            }
+        } else {
+            if runFirst != 0 { sendRun(through: height - 1) }
+            counts.payloadBytes += UInt64(payload.count)
+            send(
+                payload,
+                SliceSeal(
+                    height: height, sealedAtMicroseconds: diff.sealedAtMicroseconds,
+                    commitment: dueCommitment()))
+        }
+        if height % Limits.miniBlocksPerEVMBlock == 0 {
+            commitment.freeze()
+            owedHeight = height
+            leavesPerStep = commitment.leavesPerStep(steps: SequencerCore.commitmentSteps)
+        } else {
+            commitment.advance(leaves: leavesPerStep)
+        }
+    }
+
+    /// Ends the stream: seals empty mini-blocks up to the EVM block's end, then the header that carries the last
+    /// commitment and says that nothing follows.
+    public func finish(sealedAtMicroseconds: UInt64, now: Instant) throws(DiffError) {
+        if endHeight != nil { return }
+        var diff = StateDiff()
+        diff.sealedAtMicroseconds = sealedAtMicroseconds
+        while (nextHeight - 1) % Limits.miniBlocksPerEVMBlock != 0 {
+            (diff.firstHeight, diff.lastHeight) = (nextHeight, nextHeight)
+            try seal(diff, now: now)
+        }
+        (diff.firstHeight, diff.lastHeight) = (nextHeight, nextHeight)
+        codec.encode(diff, base: state, into: &payload)
+        try state.apply(diff)
+        codec.advance(past: diff, state: state)
+        commitment.finish()
+        counts.miniBlocks += 1
+        send(
+            [],
+            SliceSeal(
+                firstHeight: nextHeight, lastHeight: nextHeight, sealedAtMicroseconds: sealedAtMicroseconds,
+                commitment: dueCommitment(), isEndOfStream: true))
+        endHeight = nextHeight
+        nextHeight += 1
+        isDirty = true
+    }
+
+    private func sendRun(through last: UInt64) {
+        let first = runFirst
+        runFirst = 0
+        // The mini-block that ends the run is encoded already: its payload stays.
+        send(
+            [],
+            SliceSeal(
+                firstHeight: first, lastHeight: last, sealedAtMicroseconds: runSealedAt,
+                commitment: dueCommitment()))
+    }
+
+    /// The commitment a header is to carry now, once it is hashed.
+    private func dueCommitment() -> SliceCommitment? {
+        // Spec 60.9, rule 2: no later than 95 mini-blocks after its height.
+        if owedHeight != 0, nextHeight > owedHeight + UInt64(SequencerCore.commitmentSteps) {
+            commitment.finish()
+        }
+        collectCommitment()
+        defer { readyCommitment = nil }
+        return readyCommitment
+    }
+
+    /// Takes note of a frozen commitment that has been hashed.
+    private func collectCommitment() {
+        guard owedHeight != 0, let latest = commitment.latest, latest.height == owedHeight else { return }
+        readyCommitment = SliceCommitment(height: latest.height, hash: latest.commitment)
+        owedHeight = 0
+    }
+
+    private func send(_ payload: [UInt8], _ seal: SliceSeal) {
+        let slices = payload.withUnsafeBytes { bytes in
+            var slices = encoder.encode(bytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
+            while slices == nil, node.store.dropOldest() {
+                slices = encoder.encode(bytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
+            }
+            return slices
+        }
+        guard let slices else {
+            preconditionFailure("one mini-block of \(payload.count) bytes does not fit the retention budget")
+        }
+        for assembler in slices {
+            guard let record = node.store.adopt(assembler, now: node.endpoint.now) else { continue }
+            serving.forward(record, record.have, withHeader: true)
+        }
+        serving.status = StreamStatus(
+            tip: seal.lastHeight, completeThrough: seal.lastHeight, floor: node.store.floor,
+            ended: seal.isEndOfStream)
+    }
+
+    /// The commitment to the state as it stands. Hashes what is not hashed yet: not for every mini-block.
+    public func stateCommitment() -> Hash32 {
+        // The one that is owed comes first, or the followers would never see it.
+        commitment.finish()
+        collectCommitment()
+        return commitment.commitmentNow()
+    }
+
+    /// Every child has said that it has the whole stream (after `finish`).
+    public var isDelivered: Bool {
+        guard let endHeight else { return false }
+        return serving.children.allSatisfy { $0.status.completeThrough >= endHeight }
+    }
+
+    // MARK: Shell
+
+    public func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
+        isDirty = true
+        node.receive(datagram, from: address, now: now)
+    }
+
+    public func handleTimeout(now: Instant) {
+        isDirty = true
+        node.handleTimeout(now: now)
+    }
+
+    public var nextDeadline: Instant? { node.nextDeadline }
+
+    public func nextOutput() -> CoreOutput? {
+        if let output = node.endpoint.popOutput() { return output }
+        guard isDirty else { return nil }
+        isDirty = false
+        node.pump()
+        return node.endpoint.popOutput()
+    }
+
+    public func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer {
+        node.endpoint.bytes(of: handle)
+    }
+    public func release(_ handle: BufferHandle) { node.endpoint.release(handle) }
+
+    public var statistics: CoreStatistics {
+        var all = node.statistics
+        all.completeThrough = nextHeight - 1
+        all.tip = nextHeight - 1
+        all.appliedHeight = nextHeight - 1
+        all.miniBlocks = counts.miniBlocks
+        all.transactions = counts.transactions
+        all.payloadBytes = counts.payloadBytes
+        all.streamEnded = endHeight != nil
+        return all
+    }
+    public var peers: [PeerReport] { node.peers }
+
+    public func close(now: Instant) {
+        isDirty = true
+        node.closeAll(now: now)
+    }
+}

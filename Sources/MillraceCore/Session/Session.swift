@@ -1,0 +1,67 @@
+/// One slot of the session table.
+///
+///     free ──connect──▶ connecting ──response──▶ established ──idle, expired, replaced──▶ free
+///       └────init─────▶ answering ───first datagram, or XX's final───▶ established
+///
+/// A rekey leaves the state alone: it fills `next` (responder) or moves `current` to `previous` (initiator).
+
+import MillraceBase
+import MillraceCrypto
+
+struct Session: BitwiseCopyable {
+    enum State: UInt8, BitwiseCopyable { case free, connecting, answering, established }
+
+    var state = State.free
+    var generation: UInt32 = 0
+    /// Whether the caller knows this session's name: it asked for it, or it was reported.
+    var isAnnounced = false
+    var peer = PublicKey.unknown
+    var address = PeerAddress.unspecified
+
+    /// Places in the key store.
+    var current: Int?
+    var previous: Int?
+    var next: Int?
+
+    /// Whether a datagram has come under `current`: until then an initiator keeps proving itself.
+    var isConfirmed = false
+    var confirmAt = Instant.distantFuture
+    var confirmInterval = Interval.zero
+
+    var lastReceived = Instant.zero
+    var lastSent = Instant.zero
+    var isRekeyDue = false
+    var rekeyNotBefore = Instant.zero
+    var handshakeRTT: Interval?
+
+    var wantsHandshake = false
+    var wantsKeepalive = false
+    /// Whether an entry for this slot stands in the queue of outgoing work; outlives the session.
+    var isQueued = false
+}
+
+/// A handshake that has begun and not ended, or whose last message may have to be sent again.
+struct PendingHandshake {
+    enum Role {
+        /// We sent an init and wait for the response.
+        case initiator(NoiseHandshake)
+        /// We sent an XX response and wait for the final.
+        case responder(NoiseHandshake)
+        /// Our last message, kept until the peer has shown that it got it.
+        case answered
+    }
+
+    var role: Role
+    /// Where our connection id's keys are or will be.
+    var place: Int
+    /// Our latest datagram, and where it goes.
+    var datagram: [UInt8]
+    var address: PeerAddress
+    /// The first bytes of the init that we answered: the same init gets the same answer.
+    var initMac: [UInt8] = []
+    var attempts = 1
+    var startedAt: Instant
+    var retryAt: Instant
+    var retryInterval: Interval
+    var giveUpAt: Instant
+}

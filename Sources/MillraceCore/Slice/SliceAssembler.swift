@@ -1,0 +1,260 @@
+/// One slice in memory: from its verified header to its verified payload, and then as a node's copy for forwarding and
+/// repair. A sequencer's own slices are the same objects, born full (`SliceEncoder`).
+///
+///                 insert                    recover()                  verify()
+///     collecting ────────▶ (K in hand) ────────────────▶ whole ────────────────▶ verified
+///                                              └─────────────┴──▶ inconsistent: the sequencer signed symbols that
+///                                                                 do not belong together; give the slice back
+///
+/// Promises: a symbol is stored only if its hash is the one in the header, so `have` never tells of anything a child or a
+/// replica could refuse. Whatever is re-created is hashed against the header too. Nothing traps on a peer's bytes: a
+/// stripe out of range or a symbol of the wrong length answers `.forged`. Inserting, recovering and verifying allocate
+/// nothing.
+///
+/// Asks: the header's signature has been verified before `SlicePool.take`. Symbol pointers handed out are lent until the
+/// slice goes back to its pool.
+///
+/// Bounds: symbols take (K + parity) × symbolBytes ≤ 48 × 1,190 bytes, from the pool's budget.
+///
+/// The data symbols lie end to end, so the payload needs no copying: it is the first `sliceBytes` bytes of them.
+
+public import MillraceBase
+import MillraceCrypto
+import MillraceErasure
+public import MillraceWire
+
+public final class SliceAssembler {
+    public enum State: UInt8, Sendable, BitwiseCopyable {
+        /// Data symbols are missing.
+        case collecting
+        /// Every data symbol is in hand and hashes to what was signed.
+        case whole
+        /// The payload hashes to what was signed.
+        case verified
+        /// What was signed contradicts itself.
+        case inconsistent
+    }
+
+    public enum Insertion: UInt8, Sendable, BitwiseCopyable {
+        /// New and genuine: forward it.
+        case stored
+        /// The same, and K symbols are in hand now: `recover()` will succeed.
+        case completed
+        /// Had it already; not looked at.
+        case duplicate
+        /// Not what the sequencer signed for this stripe, or no such stripe.
+        case forged
+    }
+
+    public private(set) var header = SliceHeader()
+    public private(set) var headerHash: Hash32 = .zero
+    /// The header as it came, for forwarding.
+    public private(set) var headerBytes: [UInt8] = []
+    /// Symbols in hand, one bit per stripe: 0…31 data, 32…47 parity.
+    public private(set) var have: UInt64 = 0
+    public private(set) var state: State = .collecting
+
+    /// Bytes at `symbols`, owned.
+    private(set) var capacityBytes = 0
+    private var symbols: UnsafeMutableRawPointer
+    private var code: ErasureCode
+
+    /// An empty one with no memory; `SlicePool` makes them.
+    init() {
+        symbols = .allocate(byteCount: 0, alignment: 64)
+        code = Self.noCode
+    }
+
+    deinit { symbols.deallocate() }
+
+    private static let noCode: ErasureCode = {
+        guard let code = ErasureCode(dataCount: 0, parityCount: 0, symbolBytes: 0) else {
+            preconditionFailure("the empty code is a code")
+        }
+        return code
+    }()
+
+    // MARK: Life cycle, driven by the pool
+
+    /// Bytes a slice with this header needs.
+    static func bytesNeeded(for header: SliceHeader) -> Int { header.shredCount * Int(header.symbolBytes) }
+
+    func reserve(_ bytes: Int) {
+        if bytes <= capacityBytes { return }
+        symbols.deallocate()
+        symbols = .allocate(byteCount: bytes, alignment: 64)
+        capacityBytes = bytes
+    }
+
+    /// Starts collecting. The caller owes a valid, verified header and enough capacity.
+    func begin(header: SliceHeader, hash: Hash32, encoded: RawSpan) {
+        precondition(Self.bytesNeeded(for: header) <= capacityBytes, "slice memory was not reserved")
+        guard
+            let code = ErasureCode(
+                dataCount: Int(header.dataCount), parityCount: Int(header.parityCount),
+                symbolBytes: Int(header.symbolBytes))
+        else { preconditionFailure("a slice begun from a header that was not validated") }
+        self.code = code
+        self.header = header
+        headerHash = hash
+        headerBytes.removeAll(keepingCapacity: true)
+        headerBytes.append(encoded)
+        have = 0
+        state = .collecting
+        if code.dataCount == 0 { settleWhole() }
+    }
+
+    /// Starts as the sequencer: `payload` is copied in and padded, parity is made, and the header's sizes and hashes are
+    /// filled in, chained and signed.
+    func seal(_ payload: UnsafeRawBufferPointer, header draft: SliceHeader, key: SigningKey) {
+        var draft = draft
+        precondition(Self.bytesNeeded(for: draft) <= capacityBytes, "slice memory was not reserved")
+        guard
+            let code = ErasureCode(
+                dataCount: Int(draft.dataCount), parityCount: Int(draft.parityCount),
+                symbolBytes: Int(draft.symbolBytes))
+        else { preconditionFailure("a slice sealed beyond the limits") }
+        self.code = code
+        let dataBytes = code.dataCount * code.symbolBytes
+        precondition(payload.count <= dataBytes, "a payload larger than its symbols")
+        if let base = payload.baseAddress { symbols.copyMemory(from: base, byteCount: payload.count) }
+        (symbols + payload.count).initializeMemory(
+            as: UInt8.self, repeating: 0, count: dataBytes - payload.count)
+        code.encode(symbols)
+
+        draft.payloadHash = Blake2b.hash(UnsafeRawBufferPointer(start: symbols, count: payload.count))
+        draft.shredHashes.removeAll(keepingCapacity: true)
+        for position in 0..<(code.dataCount + code.parityCount) {
+            draft.shredHashes.append(
+                ShredHash(
+                    of: bytes(at: position), stripe: stripe(at: position),
+                    previousHeaderHash: draft.previousHeaderHash))
+        }
+        headerHash = draft.hash
+        draft.sign(hash: headerHash, with: key)
+        header = draft
+        headerBytes.removeAll(keepingCapacity: true)
+        draft.encode(into: &headerBytes)
+        have = code.allStripes
+        state = .verified
+    }
+
+    // MARK: Shreds in
+
+    /// Takes one symbol: hashed, and copied when genuine and new.
+    public func insert(_ symbol: UnsafeRawBufferPointer, stripe: Int) -> Insertion {
+        guard let position = code.position(ofStripe: stripe) else { return .forged }
+        let bit = UInt64(1) << UInt64(stripe)
+        if have & bit != 0 { return .duplicate }
+        guard let source = symbol.baseAddress, header.isGenuine(symbol, stripe: stripe) else {
+            return .forged
+        }
+        (symbols + position * code.symbolBytes).copyMemory(from: source, byteCount: code.symbolBytes)
+        have |= bit
+        guard state == .collecting, usableStripes & bit != 0 else { return .stored }
+        return (have & usableStripes).nonzeroBitCount == code.dataCount ? .completed : .stored
+    }
+
+    public func insert(_ symbol: RawSpan, stripe: Int) -> Insertion {
+        symbol.withUnsafeBytes { insert($0, stripe: stripe) }
+    }
+
+    // MARK: Recovery
+
+    /// How many more symbols, whichever, until the data can be recovered. 0 once it can.
+    public var missingCount: Int {
+        state == .collecting ? max(0, code.dataCount - (have & usableStripes).nonzeroBitCount) : 0
+    }
+
+    /// Stripes that count towards recovery. Parity over more slices than this one is a later version's to solve with
+    /// (Spec 40.6).
+    private var usableStripes: UInt64 { header.windowSpan == 1 ? code.allStripes : code.dataStripes }
+
+    /// The stripes this slice has that are not in hand.
+    public var missingStripes: UInt64 { code.allStripes & ~have }
+    public var allStripes: UInt64 { code.allStripes }
+
+    /// Computes the missing data symbols if K symbols are in hand, and checks each against its signed hash. Answers the
+    /// state reached.
+    @discardableResult
+    public func recover() -> State {
+        guard state == .collecting, missingCount == 0 else { return state }
+        let lost = code.dataStripes & ~have
+        guard code.recover(symbols, have: have & usableStripes) else { return state }
+        guard areGenuine(lost) else {
+            state = .inconsistent
+            return state
+        }
+        have |= lost
+        state = .whole
+        return state
+    }
+
+    /// `recover()`, then compares the payload with its signed hash. Answers the state reached: `.verified` before the
+    /// payload may be used.
+    @discardableResult
+    public func verify() -> State {
+        recover()
+        if state == .whole { settleWhole() }
+        return state
+    }
+
+    /// Makes symbols of `stripes` that are missing, byte for byte the sequencer's: a relay's part in keeping its
+    /// children's stripes alive. Answers the stripes made; none while the data is not whole.
+    public func recreate(_ stripes: UInt64) -> UInt64 {
+        recover()
+        guard state == .whole || state == .verified else { return 0 }
+        let wanted = stripes & missingStripes & usableStripes
+        if wanted == 0 { return 0 }
+        code.encode(symbols, stripes: wanted)
+        guard areGenuine(wanted) else {
+            state = .inconsistent
+            return 0
+        }
+        have |= wanted
+        return wanted
+    }
+
+    private func settleWhole() {
+        let count = Int(header.sliceBytes)
+        let padding = UnsafeRawBufferPointer(
+            start: symbols + count, count: code.dataCount * code.symbolBytes - count)
+        let hash = Blake2b.hash(UnsafeRawBufferPointer(start: symbols, count: count))
+        state = hash == header.payloadHash && padding.allSatisfy { $0 == 0 } ? .verified : .inconsistent
+    }
+
+    private func areGenuine(_ stripes: UInt64) -> Bool {
+        var rest = stripes
+        while rest != 0 {
+            let stripe = rest.trailingZeroBitCount
+            rest &= rest - 1
+            guard let position = code.position(ofStripe: stripe),
+                header.isGenuine(bytes(at: position), stripe: stripe)
+            else { return false }
+        }
+        return true
+    }
+
+    // MARK: Bytes out
+
+    /// The symbol of `stripe`, lent; nil when it is not in hand.
+    public func symbol(ofStripe stripe: Int) -> UnsafeRawBufferPointer? {
+        guard let position = code.position(ofStripe: stripe), have >> UInt64(stripe) & 1 == 1 else {
+            return nil
+        }
+        return bytes(at: position)
+    }
+
+    /// The slice's bytes, lent; nil unless verified.
+    public var payload: UnsafeRawBufferPointer? {
+        state == .verified ? UnsafeRawBufferPointer(start: symbols, count: Int(header.sliceBytes)) : nil
+    }
+
+    private func bytes(at position: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: symbols + position * code.symbolBytes, count: code.symbolBytes)
+    }
+
+    private func stripe(at position: Int) -> Int {
+        position < code.dataCount ? position : WireLimits.firstParityStripe + position - code.dataCount
+    }
+}

@@ -1,0 +1,151 @@
+/// Cuts payloads into slices, adds parity, chains and signs: the sequencer's half of Spec 40.
+///
+/// One encoder per cadence: it owns the head of that cadence's chain of headers. A payload becomes ⌈n / 38,080⌉ slices
+/// of even size, each with the fewest data symbols that hold it (or more, if `dataCountMin` asks: a small payload spread
+/// over more stripes loses less to one lost datagram). An empty payload is one slice without symbols.
+///
+/// `encode` is all or nothing: when the pool has no room, the chain has not moved. It allocates per slice (its header's
+/// hashes), never per shred.
+
+public import MillraceBase
+public import MillraceCrypto
+public import MillraceWire
+
+/// What a header says about the mini-block besides its payload.
+public struct SliceSeal: Sendable {
+    public var firstHeight: UInt64
+    public var lastHeight: UInt64
+    public var sealedAtMicroseconds: UInt64
+    /// Travels in the first slice.
+    public var commitment: SliceCommitment?
+    public var isEndOfStream: Bool
+
+    public init(
+        firstHeight: UInt64, lastHeight: UInt64, sealedAtMicroseconds: UInt64,
+        commitment: SliceCommitment? = nil,
+        isEndOfStream: Bool = false
+    ) {
+        self.firstHeight = firstHeight
+        self.lastHeight = lastHeight
+        self.sealedAtMicroseconds = sealedAtMicroseconds
+        self.commitment = commitment
+        self.isEndOfStream = isEndOfStream
+    }
+
+    /// A seal of one mini-block.
+    public init(
+        height: UInt64, sealedAtMicroseconds: UInt64, commitment: SliceCommitment? = nil,
+        isEndOfStream: Bool = false
+    ) {
+        self.init(
+            firstHeight: height, lastHeight: height, sealedAtMicroseconds: sealedAtMicroseconds,
+            commitment: commitment, isEndOfStream: isEndOfStream)
+    }
+}
+
+public struct SliceEncoder: Sendable {
+    public let chainID: UInt64
+    public let epoch: UInt32
+    public let cadence: Cadence
+    public let codecID: UInt8
+    /// The hash the next header will name.
+    public private(set) var previousHeaderHash: Hash32
+    private let key: SigningKey
+    private let symbolBytesMax: Int
+    private let dataCountMin: Int
+
+    /// `originHash` is what the first header names: the commitment of the stream's genesis state (Spec 40.3).
+    public init(
+        chainID: UInt64, epoch: UInt32, cadence: Cadence = .c0, codecID: UInt8, originHash: Hash32,
+        key: SigningKey,
+        symbolBytesMax: Int = WireLimits.symbolBytesMax, dataCountMin: Int = 1
+    ) {
+        precondition(
+            symbolBytesMax >= 1 && symbolBytesMax <= WireLimits.symbolBytesMax
+                && dataCountMin >= 1 && dataCountMin <= WireLimits.dataCountMax,
+            "a slice encoder beyond the limits")
+        self.chainID = chainID
+        self.epoch = epoch
+        self.cadence = cadence
+        self.codecID = codecID
+        previousHeaderHash = originHash
+        self.key = key
+        self.symbolBytesMax = symbolBytesMax
+        self.dataCountMin = dataCountMin
+    }
+
+    /// How many slices a payload of `bytes` becomes.
+    public func sliceCount(payloadBytes bytes: Int) -> Int {
+        let perSlice = WireLimits.dataCountMax * symbolBytesMax
+        return max(1, (bytes + perSlice - 1) / perSlice)
+    }
+
+    /// The slices of `payload`, in order, verified and full; nil when the pool has no room. `parityCount` is per slice,
+    /// 0…16. The caller owes a payload within `Limits.payloadBytesMax` that needs at most `WireLimits.sliceCountMax`
+    /// slices, and a seal that keeps the rules of Spec 40.3.
+    public mutating func encode(
+        _ payload: UnsafeRawBufferPointer, seal: SliceSeal, parityCount: Int, pool: SlicePool
+    ) -> [SliceAssembler]? {
+        let count = sliceCount(payloadBytes: payload.count)
+        precondition(
+            payload.count <= Limits.payloadBytesMax && count <= WireLimits.sliceCountMax
+                && parityCount >= 0 && parityCount <= WireLimits.parityCountMax, "a payload beyond the limits"
+        )
+        var drafts: [SliceHeader] = []
+        var slices: [SliceAssembler] = []
+        drafts.reserveCapacity(count)
+        slices.reserveCapacity(count)
+        for index in 0..<count {
+            let draft = draft(
+                seal, payloadBytes: payload.count, index: index, count: count, parityCount: parityCount)
+            guard let slice = pool.take(bytes: SliceAssembler.bytesNeeded(for: draft)) else {
+                for slice in slices { pool.give(slice) }
+                return nil
+            }
+            drafts.append(draft)
+            slices.append(slice)
+        }
+        for index in 0..<count {
+            drafts[index].previousHeaderHash = previousHeaderHash
+            let range = SliceHeader.shareOfPayload(payload.count, index: index, count: count)
+            slices[index].seal(
+                UnsafeRawBufferPointer(rebasing: payload[range]), header: drafts[index], key: key)
+            previousHeaderHash = slices[index].headerHash
+        }
+        return slices
+    }
+
+    public mutating func encode(
+        _ payload: [UInt8], seal: SliceSeal, parityCount: Int, pool: SlicePool
+    ) -> [SliceAssembler]? {
+        payload.withUnsafeBytes { encode($0, seal: seal, parityCount: parityCount, pool: pool) }
+    }
+
+    private func draft(
+        _ seal: SliceSeal, payloadBytes: Int, index: Int, count: Int, parityCount: Int
+    ) -> SliceHeader {
+        var header = SliceHeader()
+        header.chainID = chainID
+        header.epoch = epoch
+        header.cadence = cadence
+        header.codecID = codecID
+        header.firstHeight = seal.firstHeight
+        header.lastHeight = seal.lastHeight
+        header.sealedAtMicroseconds = seal.sealedAtMicroseconds
+        header.isEndOfStream = seal.isEndOfStream
+        header.commitment = index == 0 ? seal.commitment : nil
+        header.sliceIndex = UInt16(index)
+        header.sliceCount = UInt16(count)
+        header.payloadBytes = UInt32(payloadBytes)
+        let bytes = header.payloadRange.count
+        header.sliceBytes = UInt32(bytes)
+        if bytes > 0 {
+            let fewest = (bytes + symbolBytesMax - 1) / symbolBytesMax
+            let dataCount = max(fewest, min(dataCountMin, bytes))
+            header.dataCount = UInt8(dataCount)
+            header.symbolBytes = UInt16((bytes + dataCount - 1) / dataCount)
+            header.parityCount = UInt8(parityCount)
+        }
+        return header
+    }
+}
