@@ -1,0 +1,78 @@
+/// What a node can be told, and from where: a TOML file, then the environment (`MILLRACE_*`), then flags, the later
+/// winning. One list serves all three and `millrace config print`, so a setting cannot exist in one of them only.
+
+/// A setting of `sequencer`, `relay`, `replica` and `replay`. The raw value is the key in the TOML file and the flag's
+/// name; the environment's name is upper case with underscores.
+public enum Setting: String, CaseIterable, Sendable {
+    case listen
+    case key
+    case chainID = "chain-id"
+    case sequencer
+    case parents
+    case parity
+    case retentionMiB = "retention-mib"
+    case childrenMax = "children-max"
+    case childMbitPerSec = "child-mbit"
+    case linkMbitPerSec = "link-mbit"
+    case logLevel = "log-level"
+
+    public var defaultValue: String {
+        switch self {
+        case .listen: "127.0.0.1:9700"
+        case .key: ""
+        case .chainID: "1"
+        case .sequencer: ""
+        case .parents: ""
+        case .parity: "4"
+        case .retentionMiB: "256"
+        case .childrenMax: "256"
+        case .childMbitPerSec: "100"
+        case .linkMbitPerSec: "0"
+        case .logLevel: "notice"
+        }
+    }
+
+    public var help: String {
+        switch self {
+        case .listen: "UDP address to listen on."
+        case .key:
+            "Identity file made by `millrace keys generate`; without one the node is a stranger each time."
+        case .chainID: "Number of the chain: peers of another chain are refused."
+        case .sequencer:
+            "The sequencer's signing key (64 hexadecimal digits) against which every header is checked."
+        case .parents: "Comma-separated mill://KEY@HOST:PORT of the peers to take stripes from."
+        case .parity: "Parity shreds per slice, 0 to 16: made by a sequencer, bought by a follower."
+        case .retentionMiB: "Memory for recent slices that others may ask for."
+        case .childrenMax: "Peers served at once."
+        case .childMbitPerSec: "Pace towards one child: a mini-block's shreds are spread at this rate."
+        case .linkMbitPerSec: "What this node's own line can receive, split over its parents; 0: not known."
+        case .logLevel: "trace, debug, info, notice, warning, error or critical."
+        }
+    }
+
+    public var environmentName: String {
+        "MILLRACE_" + rawValue.uppercased().replacing("-", with: "_")
+    }
+
+    /// The setting whose name is nearest to a mistyped one, when it is near enough to be worth offering.
+    public static func suggestion(for name: String) -> String? {
+        let near = allCases.map { ($0.rawValue, editDistance($0.rawValue, name)) }.min { $0.1 < $1.1 }
+        guard let near, near.1 <= max(2, name.count / 3) else { return nil }
+        return near.0
+    }
+
+    static func editDistance(_ a: String, _ b: String) -> Int {
+        let (a, b) = (Array(a.utf8.prefix(64)), Array(b.utf8.prefix(64)))
+        var row = Array(0...b.count)
+        for i in a.indices {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for j in b.indices {
+                let cost = diagonal + (a[i] == b[j] ? 0 : 1)
+                diagonal = row[j + 1]
+                row[j + 1] = min(cost, row[j] + 1, row[j + 1] + 1)
+            }
+        }
+        return row[b.count]
+    }
+}

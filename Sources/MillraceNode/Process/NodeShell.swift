@@ -1,0 +1,72 @@
+/// The thin shell around any core: one loop, one socket, one timer. It translates datagrams, time and outputs, and
+/// decides nothing.
+///
+/// Turn: every datagram of a batch goes into the core, then the core is drained once, then the timer is set to its
+/// deadline. Buffers the core hands out are copied into the socket's slots and given back at once; when the socket's ring
+/// is full a datagram is dropped and counted, as a full interface queue would drop it.
+
+import MillraceBase
+public import MillraceCore
+public import MillraceLoop
+
+public final class NodeShell {
+    public let loop: EventLoop
+    public let socket: UDPSocket
+    private let core: any StreamCore
+    private let onEvent: (CoreEvent) -> Void
+    private var timer: LoopTimer?
+    /// Datagrams that found the socket's ring full.
+    public private(set) var datagramsDropped: UInt64 = 0
+    private var isDraining = false
+
+    public init(
+        loop: EventLoop, socket: UDPSocket, core: any StreamCore, onEvent: @escaping (CoreEvent) -> Void
+    ) throws(LoopError) {
+        self.loop = loop
+        self.socket = socket
+        self.core = core
+        self.onEvent = onEvent
+        timer = try LoopTimer(on: loop) { [unowned self] in
+            core.handleTimeout(now: Machine.now)
+            drain()
+        }
+    }
+
+    public func start() {
+        let core = core
+        socket.start(
+            onDatagram: { bytes, from in core.receive(bytes, from: from, now: Machine.now) },
+            onBatchEnd: { [unowned self] in drain() })
+        core.handleTimeout(now: Machine.now)
+        drain()
+    }
+
+    /// Takes everything the core has to say. Call it after anything that mutated the core.
+    public func drain() {
+        if isDraining { return }
+        isDraining = true
+        while let output = core.nextOutput() {
+            switch output {
+            case .send(let datagram):
+                if let slot = socket.nextSlot() {
+                    slot.copyMemory(
+                        from: UnsafeRawBufferPointer(
+                            rebasing: core.bytes(of: datagram.buffer)[..<datagram.count]))
+                    socket.commit(count: datagram.count, to: datagram.to)
+                } else {
+                    datagramsDropped &+= 1
+                }
+                core.release(datagram.buffer)
+            case .event(let event): onEvent(event)
+            }
+        }
+        isDraining = false
+        timer?.set(core.nextDeadline)
+    }
+
+    public func close() {
+        timer?.close()
+        timer = nil
+        socket.close()
+    }
+}

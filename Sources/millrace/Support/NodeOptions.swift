@@ -1,0 +1,45 @@
+import ArgumentParser
+import Foundation
+import MillraceNode
+
+/// The settings that `sequencer`, `relay`, `replica`, `replay` and `config print` share, as flags over environment over
+/// file.
+struct NodeOptions: ParsableArguments {
+    @Option(help: "TOML file with settings; `millrace config print` shows the effective ones.") var config:
+        String?
+    @Option(help: "UDP address to listen on (default 127.0.0.1:9700).") var listen: String?
+    @Option(help: "Identity file made by `millrace keys generate`.") var key: String?
+    @Option(help: "Number of the chain (default 1).") var chainID: String?
+    @Option(help: "The sequencer's signing key, 64 hexadecimal digits.") var sequencer: String?
+    @Option(help: "Comma-separated mill://KEY@HOST:PORT to take stripes from.") var parents: String?
+    @Option(help: "Parity shreds per slice: made by a sequencer, bought by a follower (0 to 16, default 4).")
+    var parity: String?
+    @Option(name: .customLong("retention-mib"), help: "MiB kept of recent slices (default 256).")
+    var retentionMiB: String?
+    @Option(help: "Peers served at once (default 256).") var childrenMax: String?
+    @Option(name: .customLong("child-mbit"), help: "Pace towards one child in Mbit/s (default 100).")
+    var childMbit: String?
+    @Option(
+        name: .customLong("link-mbit"),
+        help: "What this node's own line can receive, in Mbit/s; 0: not known.")
+    var linkMbit: String?
+    @Option(help: "trace, debug, info, notice, warning, error or critical (default notice).") var logLevel:
+        String?
+
+    func settings() throws -> Settings {
+        let given: [(Setting, String?)] = [
+            (.listen, listen), (.key, key), (.chainID, chainID), (.sequencer, sequencer), (.parents, parents),
+            (.parity, parity), (.retentionMiB, retentionMiB), (.childrenMax, childrenMax),
+            (.childMbitPerSec, childMbit), (.linkMbitPerSec, linkMbit), (.logLevel, logLevel),
+        ]
+        let flags = Dictionary(uniqueKeysWithValues: given.compactMap { pair in pair.1.map { (pair.0, $0) } })
+        return try reporting {
+            try Settings.load(file: config, environment: ProcessInfo.processInfo.environment, flags: flags)
+        }
+    }
+}
+
+/// Runs `body`; a configuration's error becomes a usage failure with its sentence.
+func reporting<T>(_ body: () throws -> T) throws -> T {
+    do { return try body() } catch let error as ConfigError { throw Failure(.usage, error.description) }
+}
