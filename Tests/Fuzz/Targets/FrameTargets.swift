@@ -1,0 +1,100 @@
+/// The frames of one datagram, read and written again.
+
+import MillraceBase
+import MillraceCore
+import MillraceWire
+
+private func readAll(_ bytes: RawSpan) -> [Frame] {
+    var frames: [Frame] = []
+    var reader = FrameReader(bytes)
+    var offset = 0
+    while let frame = try? reader.next() {
+        promise(reader.offset > offset && reader.offset <= bytes.byteCount, "a frame of no bytes")
+        offset = reader.offset
+        frames.append(frame)
+    }
+    return frames
+}
+
+/// The frame written again from its parts; nil when it does not fit.
+private func write(_ frame: Frame, from bytes: UnsafeRawBufferPointer) -> [UInt8]? {
+    func part(_ range: ByteRange) -> UnsafeRawBufferPointer {
+        promise(range.start >= 0 && range.end <= bytes.count, "a range outside of the datagram")
+        return UnsafeRawBufferPointer(rebasing: bytes[range.range])
+    }
+    var room = [UInt8](repeating: 0, count: WireLimits.framesBytesMax)
+    let written: Int? = room.withUnsafeMutableBytes { room in
+        guard let base = room.baseAddress else { return nil }
+        var writer = FrameWriter(base: base, capacity: room.count)
+        let fits: Bool
+        switch frame {
+        case .header(let range): fits = writer.appendHeader(part(range))
+        case .shred(let key, let index, let symbol, let request):
+            fits = writer.appendShred(key, index: index, symbol: part(symbol), answering: request)
+        case .refuse(_, _, _, _, let alternatives):
+            _ = part(alternatives)
+            return nil
+        default: fits = writer.append(frame)
+        }
+        return fits ? writer.count : nil
+    }
+    return written.map { Array(room.prefix($0)) }
+}
+
+/// The bytes of a frame that has none of its own, or of a short one that has.
+private func sample(_ body: (inout FrameWriter) -> Bool) -> [UInt8] {
+    var room = [UInt8](repeating: 0, count: WireLimits.framesBytesMax)
+    let count = room.withUnsafeMutableBytes { room in
+        guard let base = room.baseAddress else { return 0 }
+        var writer = FrameWriter(base: base, capacity: room.count)
+        return body(&writer) ? writer.count : 0
+    }
+    return Array(room.prefix(count))
+}
+
+func frameSamples() -> [[UInt8]] {
+    let key = SliceKey(firstHeight: 1_234, index: 1)
+    let terms = ContractTerms(
+        serial: 3, cadence: .c0, stripes: .allData, withHeaders: true, leaseMilliseconds: 1_000,
+        budgetKilobitsPerSecond: 5_000)
+    let frames: [Frame] = [
+        .subscribe(terms), .accept(terms), .unsubscribe(serial: 9, cadence: .c1),
+        .repair(request: 5, key, StripeSet(bits: 0xF0F), withHeader: true),
+        .miss(request: 5, StripeSet(bits: 1), header: false),
+        .catchUp(request: 6, cadence: .c0, first: 1, count: 100),
+        .status(StreamStatus(tip: 900, completeThrough: 800, floor: 100, dropped: 3, ended: false)),
+        .ping(7), .pong(8), .close(.shuttingDown),
+    ]
+    var samples = frames.map { frame in sample { $0.append(frame) } }
+    samples.append(sample { writer in [1, 2, 3].withUnsafeBytes { writer.appendHeader($0) } })
+    samples.append(
+        sample { writer in
+            [1, 2, 3].withUnsafeBytes {
+                writer.appendShred(key, index: 33, symbol: $0)
+                    && writer.appendShred(key, index: 2, symbol: $0, answering: 4)
+            }
+        })
+    samples.append(
+        sample {
+            $0.appendRefuse(
+                serial: 1, cadence: .c0, reason: .full, retryAfterMilliseconds: 5,
+                alternatives: [
+                    AlternativePeer(key: .zero, address: PeerAddress(ipv4: 0x7F00_0001, port: 9)),
+                    AlternativePeer(key: .zero, address: PeerAddress(high: 1, low: 2, port: 3)),
+                ])
+        })
+    return samples + [samples.flatMap { $0 }.prefix(WireLimits.framesBytesMax).map { $0 }]
+}
+
+extension FuzzTarget {
+    static let frames = FuzzTarget("frames", bytesMax: WireLimits.framesBytesMax, seeds: { frameSamples() }) {
+        bytes in
+        for frame in readAll(bytes.bytes) {
+            guard let written = write(frame, from: bytes) else { continue }
+            let again = readAll(written.span.bytes)
+            promise(again.count == 1, "a written frame is not one frame")
+            promise(
+                written.withUnsafeBytes { write(again[0], from: $0) } == written, "another frame was read")
+        }
+    }
+}
