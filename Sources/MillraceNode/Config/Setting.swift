@@ -53,26 +53,4 @@ public enum Setting: String, CaseIterable, Sendable {
     public var environmentName: String {
         "MILLRACE_" + rawValue.uppercased().replacing("-", with: "_")
     }
-
-    /// The setting whose name is nearest to a mistyped one, when it is near enough to be worth offering.
-    public static func suggestion(for name: String) -> String? {
-        let near = allCases.map { ($0.rawValue, editDistance($0.rawValue, name)) }.min { $0.1 < $1.1 }
-        guard let near, near.1 <= max(2, name.count / 3) else { return nil }
-        return near.0
-    }
-
-    static func editDistance(_ a: String, _ b: String) -> Int {
-        let (a, b) = (Array(a.utf8.prefix(64)), Array(b.utf8.prefix(64)))
-        var row = Array(0...b.count)
-        for i in a.indices {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for j in b.indices {
-                let cost = diagonal + (a[i] == b[j] ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(cost, row[j] + 1, row[j + 1] + 1)
-            }
-        }
-        return row[b.count]
-    }
 }

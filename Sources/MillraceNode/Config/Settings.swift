@@ -64,7 +64,7 @@ public struct Settings: Sendable {
         }
         for name in table.keys.sorted() {
             guard let setting = Setting(rawValue: name) else {
-                let hint = Setting.suggestion(for: name).map { "; did you mean \"\($0)\"?" } ?? ""
+                let hint = Suggestion.hint(for: name, among: Setting.allCases.map(\.rawValue))
                 throw ConfigError("\(file): unknown key \"\(name)\"\(hint)")
             }
             let text: String

@@ -32,14 +32,6 @@ struct DemoView {
         if !quiet { write(text + "\n") }
     }
 
-    /// A line that the next one replaces on a terminal.
-    mutating func progress(_ text: String) {
-        guard !quiet, isTerminal else { return }
-        erase()
-        write(text + "\n")
-        drawnLines = 1
-    }
-
     mutating func erase() {
         if drawnLines > 0 { write("\u{1B}[\(drawnLines)A\u{1B}[J") }
         drawnLines = 0
