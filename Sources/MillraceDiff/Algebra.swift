@@ -76,6 +76,8 @@ extension StateDiff {
         merged.newAccounts = first.newAccounts + second.newAccounts
         merged.newSlots = first.newSlots + second.newSlots
         merged.destroyed = union(first.destroyed, second.destroyed)
+        merged.newFacts = first.newFacts + second.newFacts
+        merged.operations = Operations.joined(first, second)
         merged.accountChanges = try chain(first.accountChanges, second.accountChanges)
         merged.slotChanges = try chain(first.slotChanges, second.slotChanges)
         return merged

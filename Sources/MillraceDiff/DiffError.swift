@@ -36,6 +36,8 @@ public enum CanonicalRule: Hashable, Sendable, BitwiseCopyable {
     case newKeyUnused
     /// A piece of code of no bytes, or of more than `StateLimits.codeBytesMax`.
     case codeLength
+    /// A contract fact that refers to an account or a fact unknown so far.
+    case fact
 }
 
 /// Bounds of the state's numbering.
@@ -44,4 +46,6 @@ public enum StateLimits {
     public static let cellCountMax = 0x7FFF_FFFF
     /// One piece of code. Ethereum's limit is 24,576 bytes (EIP-170); chains with a higher one fit.
     public static let codeBytesMax = 1 << 20
+    /// Contract facts: 100 bytes each, kept for good.
+    public static let factCountMax = 1 << 20
 }

@@ -136,6 +136,10 @@ public struct StateDiff: Hashable, Sendable {
     /// Changed slots, ascending by id, `old != new`.
     public var slotChanges: [SlotChange] = []
 
+    /// Hints: contract facts that appear for the first time, in id order, and what the transactions did.
+    public var newFacts: [ContractFact] = []
+    public var operations = Operations()
+
     public init() {}
 
     /// Nothing changed: no ids, no values.
@@ -155,5 +159,7 @@ public struct StateDiff: Hashable, Sendable {
         destroyed.removeAll(keepingCapacity: true)
         accountChanges.removeAll(keepingCapacity: true)
         slotChanges.removeAll(keepingCapacity: true)
+        newFacts.removeAll(keepingCapacity: true)
+        operations.removeAll()
     }
 }

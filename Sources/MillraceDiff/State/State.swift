@@ -33,6 +33,9 @@ public final class State {
     var codes: [[UInt8]] = []
     var codeHashes: [Hash32] = []
 
+    /// What is known of contracts' storage, by `FactID`: hints that the stream brought.
+    public internal(set) var facts: [ContractFact] = []
+
     let hash: KeyedHash
     @exclusivity(unchecked) var accountIndex = KeyIndex()
     @exclusivity(unchecked) var slotIndex = KeyIndex()

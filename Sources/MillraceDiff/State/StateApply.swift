@@ -16,6 +16,7 @@ extension State {
         // A large genesis comes in parts: an account's slots, or the accounts of a code, may be in a later one.
         if diff.isSingle, diff.kind != .genesis { try checkNewKeysUsed(diff) }
         try addKeys(diff)
+        facts.append(contentsOf: diff.newFacts)
 
         let tracker = commitment?.takeUnretainedValue()
         tracker?.willChange(diff, inverse: false)
@@ -42,6 +43,7 @@ extension State {
                 throw .brokenChain(at: .slot(change.id))
             }
         }
+        facts.removeLast(min(diff.newFacts.count, facts.count))
         // A commitment in progress still needs leaves that are about to go.
         let tracker = commitment?.takeUnretainedValue()
         tracker?.finish()
@@ -58,13 +60,18 @@ extension State {
     private func checkCounts(_ diff: StateDiff) throws(DiffError) {
         guard diff.newAccounts.count <= StateLimits.cellCountMax - accountCount,
             diff.newSlots.count <= StateLimits.cellCountMax - slotCount,
-            diff.newCodes.count <= StateLimits.cellCountMax - codeCount
+            diff.newCodes.count <= StateLimits.cellCountMax - codeCount,
+            diff.newFacts.count <= StateLimits.factCountMax - facts.count
         else { throw .full }
     }
 
     private func checkChanges(_ diff: StateDiff) throws(DiffError) {
         let accountEnd = accountCount + diff.newAccounts.count
         let slotEnd = slotCount + diff.newSlots.count
+        for (i, fact) in diff.newFacts.enumerated()
+        where !fact.isBelow(accounts: accountEnd, facts: facts.count + i) {
+            throw .notCanonical(.fact)
+        }
         let codeEnd = codeCount + diff.newCodes.count
         for new in diff.newSlots where Int(new.key.account.index) >= accountEnd {
             throw .unknownID(.account(new.key.account))
