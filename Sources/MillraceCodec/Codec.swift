@@ -47,7 +47,15 @@ public final class Codec {
 
     deinit { standIn.deallocate() }
 
-    public init() { writer = ColumnWriter(models: bank.models) }
+    /// The numberings that cold accounts and slots are named in.
+    let accountSpread: IDSpread
+    let slotSpread: IDSpread
+
+    public init(accounts: IDSpread = .none, slots: IDSpread = .none) {
+        accountSpread = accounts
+        slotSpread = slots
+        writer = ColumnWriter(models: bank.models)
+    }
 
     // MARK: Windows
 
