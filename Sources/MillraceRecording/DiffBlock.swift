@@ -58,7 +58,7 @@ struct DiffBlockBuilder {
     mutating func add(_ diff: StateDiff) -> Bool {
         let cells = max(
             diff.newAccounts.count, diff.newSlots.count, diff.accountChanges.count, diff.slotChanges.count,
-            diff.newCodes.count, diff.destroyed.count)
+            diff.newCodes.count, diff.destroyed.count, diff.newFacts.count)
         guard cells <= RecordingLimits.cellsPerDiffMax else { return false }
         let before = raw.count
         DiffSerialisation.append(diff, to: &raw)

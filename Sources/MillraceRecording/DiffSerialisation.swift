@@ -7,6 +7,7 @@
 ///
 /// A mapping slot is written as its preimage only; the reader hashes it. That saves 32 bytes that do not compress and
 /// makes it impossible for the two to disagree. A preimage that does not hash to its slot is left out by the writer.
+/// Hints (facts, operations) follow where there are any: HintSerialisation.swift.
 
 public import MillraceBase
 import MillraceCrypto
@@ -29,6 +30,8 @@ public enum DiffSerialisationError: Error, Equatable, Sendable {
     case nothing
     /// Last height before the first, or heights on a genesis diff.
     case heights
+    /// Operations whose sections count other new keys or facts than the diff has.
+    case sections
 }
 
 public enum DiffSerialisation {
@@ -36,7 +39,8 @@ public enum DiffSerialisation {
 
     /// Appends one diff. Spec 70.5.
     public static func append(_ diff: StateDiff, to bytes: inout [UInt8]) {
-        bytes.append(diff.kind.rawValue)
+        let hints = HintSerialisation.Selection(diff)
+        bytes.append(diff.kind.rawValue | (hints.isEmpty ? 0 : HintSerialisation.flag))
         bytes.appendVarint(diff.firstHeight)
         bytes.appendVarint(diff.lastHeight &- diff.firstHeight)
         bytes.appendVarint(diff.sealedAtMicroseconds)
@@ -81,6 +85,7 @@ public enum DiffSerialisation {
             appendWord(change.old, to: &bytes)
             appendWord(change.new, to: &bytes)
         }
+        if !hints.isEmpty { HintSerialisation.append(diff, hints, to: &bytes) }
     }
 
     private static func append(_ slot: NewSlot, to bytes: inout [UInt8]) {
@@ -152,7 +157,10 @@ public enum DiffSerialisation {
     @_lifetime(reader: copy reader)
     private static func decodeBody(_ reader: inout ByteReader, into diff: inout StateDiff) throws {
         diff.removeAll()
-        guard let kind = DiffKind(rawValue: try reader.u8()) else { throw DiffSerialisationError.unknownTag }
+        let first = try reader.u8()
+        guard let kind = DiffKind(rawValue: first & ~HintSerialisation.flag) else {
+            throw DiffSerialisationError.unknownTag
+        }
         diff.kind = kind
         diff.firstHeight = try reader.varint()
         let (last, over) = diff.firstHeight.addingReportingOverflow(try reader.varint())
@@ -203,11 +211,12 @@ public enum DiffSerialisation {
             guard old != new else { throw DiffSerialisationError.nothing }
             diff.slotChanges.append(SlotChange(id: id, old: old, new: new))
         }
+        if first & HintSerialisation.flag != 0 { try HintSerialisation.decode(&reader, into: &diff) }
     }
 
     /// A count that the rest of the input could hold.
     @_lifetime(reader: copy reader)
-    private static func count(_ reader: inout ByteReader, bytesEach: Int) throws -> Int {
+    static func count(_ reader: inout ByteReader, bytesEach: Int) throws -> Int {
         let count = try reader.varint()
         guard count <= UInt64(min(RecordingLimits.cellsPerDiffMax, reader.remaining / bytesEach)) else {
             throw DiffSerialisationError.tooMany
@@ -216,7 +225,7 @@ public enum DiffSerialisation {
     }
 
     @_lifetime(reader: copy reader)
-    private static func id(_ reader: inout ByteReader, _ next: inout UInt64) throws -> UInt32 {
+    static func id(_ reader: inout ByteReader, _ next: inout UInt64) throws -> UInt32 {
         let (id, over) = next.addingReportingOverflow(try reader.varint())
         guard !over, id <= UInt64(UInt32.max) else { throw DiffSerialisationError.idTooLarge }
         next = id + 1
@@ -224,7 +233,7 @@ public enum DiffSerialisation {
     }
 
     @_lifetime(reader: copy reader)
-    private static func index(_ reader: inout ByteReader) throws -> UInt32 {
+    static func index(_ reader: inout ByteReader) throws -> UInt32 {
         guard let index = UInt32(exactly: try reader.varint()) else {
             throw DiffSerialisationError.idTooLarge
         }
@@ -232,7 +241,7 @@ public enum DiffSerialisation {
     }
 
     @_lifetime(reader: copy reader)
-    private static func word(_ reader: inout ByteReader) throws -> U256 {
+    static func word(_ reader: inout ByteReader) throws -> U256 {
         let count = Int(try reader.u8())
         guard count <= 32 else { throw DiffSerialisationError.malformed }
         let span = try reader.span(count)

@@ -1,5 +1,6 @@
 /// Cuts a large genesis diff into diffs of at most 64 Ki cells, in id order: codes and accounts first, slots after them,
-/// because a slot's account must be known before it. The parts, applied one after another, give the same ids and values.
+/// because a slot's account must be known before it, facts last, because they name accounts. The parts, applied one after
+/// another, give the same ids and values. Operations, which no genesis has, are left out.
 
 import MillraceDiff
 
@@ -63,7 +64,11 @@ enum GenesisParts {
         guard nextChange == diff.slotChanges.count else {
             throw RecordingError(.invalid, "a genesis diff changes a slot that it does not introduce")
         }
-        if !part.isEmpty { parts.append(part) }
+        for fact in diff.newFacts {
+            if part.newFacts.count >= cells { parts.append(closed()) }
+            part.newFacts.append(fact)
+        }
+        if !part.isEmpty || !part.newFacts.isEmpty { parts.append(part) }
         return parts
     }
 }

@@ -18,7 +18,7 @@ struct Inspect: ParsableCommand {
             var last: RecordedCommitment?
             while let item = try reader.next() {
                 switch item {
-                case .genesis: break
+                case .genesis(let diff): changes.facts += UInt64(diff.newFacts.count)
                 case .diff(let diff): changes.add(diff)
                 case .commitment(let commitment): last = commitment
                 }
@@ -34,8 +34,17 @@ struct Inspect: ParsableCommand {
         var slots: UInt64 = 0
         var codeBytes: UInt64 = 0
         var transactionsMax: UInt64 = 0
+        /// Hints, of every kind of mini-block.
+        var facts: UInt64 = 0
+        var understood: UInt64 = 0
+        var actions: UInt64 = 0
+        var origins: UInt64 = 0
 
         mutating func add(_ diff: StateDiff) {
+            facts += UInt64(diff.newFacts.count)
+            understood += UInt64(diff.operations.transactions.count { $0.actionCount > 0 })
+            actions += UInt64(diff.operations.actions.count)
+            origins += UInt64(diff.operations.origins.count)
             guard diff.kind == .transactions else { return }
             accounts += UInt64(diff.accountChanges.count)
             slots += UInt64(diff.slotChanges.count)
@@ -71,6 +80,10 @@ struct Inspect: ParsableCommand {
             ("accounts", .unsigned(totals.accounts)),
             ("slots", .unsigned(totals.slots)),
             ("codes", .unsigned(totals.codes)),
+            ("facts", .unsigned(changes.facts)),
+            ("operationTransactions", .unsigned(changes.understood)),
+            ("actions", .unsigned(changes.actions)),
+            ("slotOrigins", .unsigned(changes.origins)),
             ("commitments", .unsigned(totals.commitments)),
             ("stateCommitment", last.map { .string($0.commitment.hex) } ?? .null),
         ])
@@ -86,6 +99,8 @@ struct Inspect: ParsableCommand {
             content     \(totals.transactions) transactions, \(totals.rawBytes) raw bytes; merged \(changes.accounts) \
             account and \(changes.slots) slot changes
             new keys    \(totals.accounts) accounts, \(totals.slots) slots, \(totals.codes) codes
+            hints       \(changes.facts) facts, \(changes.actions) actions of \(changes.understood) transactions, \
+            \(changes.origins) slot origins
             commitment  \(commitment)
             """)
     }

@@ -115,6 +115,51 @@ enum RecordingVectors {
         return diff
     }
 
+    /// Every fact, every flag of an action, every form of origin.
+    static func hints() -> StateDiff {
+        var diff = full()
+        let (token, other) = (FactID(0), FactID(1))
+        diff.newFacts = [
+            .token(contract: AccountID(5), base: 9, keyFirst: true),
+            .token(contract: AccountID(6), base: 1, keyFirst: false), .allowances(token: token, base: 10),
+            .supply(token: token, slot: 11), .spender(Address(high: 7, middle: 8, low: 9)),
+            .pool(contract: AccountID(2), token0: token, token1: other, kept: 9_970),
+        ]
+        var section = Section()
+        (section.newCodes, section.newAccounts, section.newSlots, section.newFacts) = (1, 2, 3, 6)
+        (section.transactions, section.actions, section.literals) = (2, 4, 1)
+        (section.timestamp, section.coinbase, section.baseFee) = (1_700_000_000, AccountID(0), 7)
+        diff.operations.sections = [section]
+        diff.operations.transactions = [
+            Transaction(sender: AccountID(3), gas: 21_000, price: 2_000_000, actionCount: 1),
+            Transaction(sender: AccountID(1), gas: 90_000, price: 2_000_000, actionCount: 3),
+        ]
+        let (payer, literal) = (Party(AccountID(1)), Party(literal: 0))
+        var swap = Action(
+            .swap, fact: FactID(5), payer: payer, payee: Party(AccountID(2)), amount: 1_000,
+            spender: FactID(4))
+        (swap.zeroForOne, swap.isByFormula) = (true, true)
+        var second = Action(.swap, fact: FactID(5), payer: payer, payee: payer, amount: .zero)
+        (second.isChained, second.amountOut, second.turn) = (true, 990, 1)
+        diff.operations.actions = [
+            Action(.ether, payer: Party(AccountID(3)), payee: literal, amount: 1), swap, second,
+            Action(.mint, fact: token, payer: payer, payee: literal, amount: .max),
+        ]
+        diff.operations.literals = [Address(high: 1, middle: 1, low: 1)]
+        diff.operations.origins = [
+            SlotOrigin(id: SlotID(0), preimage: .mapping(base: 9, key: 0xAA)),
+            SlotOrigin(id: SlotID(300), preimage: .nested(base: 10, outer: 0xAA, inner: 0xBB)),
+        ]
+        return diff
+    }
+
+    /// `hints` with other sections, as a faulty writer might leave them.
+    static func hintBytes(_ change: (inout [UInt8]) -> Void) -> [UInt8] {
+        var bytes = [head[0] | 0x80] + head.dropFirst() + [0, 0, 0, 0, 0, 0]
+        change(&bytes)
+        return bytes
+    }
+
     static func diffs() -> [VectorFile] {
         var empty = StateDiff()
         (empty.firstHeight, empty.lastHeight, empty.sealedAtMicroseconds) = (7, 7, 70_000)
@@ -169,6 +214,37 @@ enum RecordingVectors {
             vector(
                 "diff-slot-same", "nothing", "a slot changes from 1 to 1", "diff",
                 head + [0, 0, 0, 0, 0, 1, 0, 1, 1, 1, 1]),
+            vector("hints-full", "ok", "every fact, action flag and form of origin", "diff", bytes(hints())),
+            vector(
+                "hints-truncated", "truncated", "hints-full without its last byte", "diff",
+                Array(bytes(hints()).dropLast())),
+            vector(
+                "hints-none", "nothing", "the flag is set and no hint follows", "diff",
+                hintBytes { $0 += [0, 0, 0] }),
+            vector(
+                "hints-fact-tag", "unknownTag", "a fact of tag 6", "diff",
+                hintBytes { $0 += [1, 6, 0, 0, 0, 0] }),
+            vector(
+                "hints-fact-count", "tooMany", "2^20 facts in a few bytes", "diff",
+                hintBytes { $0 += [0x80, 0x80, 0x40, 0, 0] }),
+            vector(
+                "hints-operations-tag", "unknownTag", "2 where 0 or 1 says whether operations follow", "diff",
+                hintBytes { $0 += [0, 2, 0] }),
+            vector(
+                "hints-sections", "sections", "a section that counts a new slot where the diff has none",
+                "diff", hintBytes { $0 += [0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0] }),
+            vector(
+                "hints-transactions", "tooMany", "2^20 transactions in a few bytes", "diff",
+                hintBytes { $0 += [0, 1, 0, 0, 0, 0, 0x80, 0x80, 0x40, 0, 0, 0, 0, 0] }),
+            vector(
+                "hints-sender", "idTooLarge", "the first sender is -1", "diff",
+                hintBytes { $0 += [0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0] }),
+            vector(
+                "hints-action-kind", "unknownTag", "an action of kind 5", "diff",
+                hintBytes { $0 += [0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 5, 0, 0, 0, 0, 0, 0] }),
+            vector(
+                "hints-origin-form", "unknownTag", "an origin of form 0", "diff",
+                hintBytes { $0 += [0, 0, 1, 0, 0, 0, 0] }),
         ]
     }
 

@@ -71,4 +71,87 @@ enum SomeDiffs {
         }
         return diff
     }
+
+    static func fact(_ g: inout SeededGenerator) -> ContractFact {
+        let account = AccountID(UInt32(g.below(1_000)))
+        let token = FactID(UInt32(g.below(50)))
+        switch g.below(5) {
+        case 0: return .token(contract: account, base: word(&g), keyFirst: g.below(2) == 0)
+        case 1: return .allowances(token: token, base: word(&g))
+        case 2: return .supply(token: token, slot: word(&g))
+        case 3: return .spender(Address(truncating: word(&g)))
+        default:
+            return .pool(
+                contract: account, token0: token, token1: FactID(UInt32(g.below(50))),
+                kept: UInt16(truncatingIfNeeded: g.next()))
+        }
+    }
+
+    static func party(_ g: inout SeededGenerator) -> Party {
+        g.below(3) == 0
+            ? Party(literal: Int(g.below(1 << 31))) : Party(AccountID(UInt32(g.below(1 << 31))))
+    }
+
+    static func action(_ g: inout SeededGenerator) -> Action {
+        let kind = Action.Kind.allCases[Int(g.below(5))]
+        let fact = g.below(3) == 0 ? .none : FactID(UInt32(truncatingIfNeeded: g.below(1 << 20)))
+        let spender = g.below(2) == 0 ? .none : FactID(UInt32(g.below(9)))
+        var action = Action(
+            kind, fact: fact, payer: party(&g), payee: party(&g), amount: word(&g), spender: spender)
+        action.zeroForOne = g.below(2) == 0
+        action.isChained = g.below(2) == 0
+        action.isByFormula = g.below(2) == 0
+        action.amountOut = g.below(2) == 0 ? .zero : word(&g)
+        action.turn = UInt32(g.below(1 << 10))
+        return action
+    }
+
+    /// Facts, operations and origins beside a diff; each height's section gets its share of what the diff counts.
+    static func addHints(_ diff: inout StateDiff, _ g: inout SeededGenerator) {
+        for _ in 0..<g.below(6) { diff.newFacts.append(fact(&g)) }
+        let heights = diff.lastHeight - diff.firstHeight + 1
+        var left = (
+            diff.newCodes.count, diff.newAccounts.count, diff.newSlots.count, diff.newFacts.count
+        )
+        for height in 0..<heights {
+            var section = Section()
+            func share(_ left: inout Int) -> UInt32 {
+                let count = height == heights - 1 ? left : Int(g.below(UInt64(left) + 1))
+                left -= count
+                return UInt32(count)
+            }
+            section.newCodes = share(&left.0)
+            section.newAccounts = share(&left.1)
+            section.newSlots = share(&left.2)
+            section.newFacts = share(&left.3)
+            section.timestamp = UInt32(truncatingIfNeeded: g.next())
+            section.baseFee = g.next() >> g.below(64)
+            if g.below(2) == 0 { section.coinbase = AccountID(UInt32(g.below(1 << 32))) }
+            for _ in 0..<g.below(5) {
+                let actions = (0..<g.below(4)).map { _ in action(&g) }
+                diff.operations.transactions.append(
+                    Transaction(
+                        sender: AccountID(UInt32(g.below(1 << 32))), gas: g.next() >> g.below(64),
+                        price: g.next() >> g.below(64), actionCount: UInt32(actions.count)))
+                diff.operations.actions += actions
+                section.actions += UInt32(actions.count)
+                section.transactions += 1
+            }
+            for _ in 0..<g.below(3) {
+                diff.operations.literals.append(Address(truncating: word(&g)))
+                section.literals += 1
+            }
+            diff.operations.sections.append(section)
+        }
+        var id: UInt64 = 0
+        for _ in 0..<g.below(5) {
+            id += g.below(1 << 16)
+            let preimage: SlotPreimage =
+                g.below(2) == 0
+                ? .mapping(base: word(&g), key: word(&g))
+                : .nested(base: word(&g), outer: word(&g), inner: word(&g))
+            diff.operations.origins.append(SlotOrigin(id: SlotID(UInt32(id)), preimage: preimage))
+            id += 1
+        }
+    }
 }

@@ -43,11 +43,45 @@ func sampleDiffs() -> [StateDiff] {
     return diffs
 }
 
+/// Height 5, with facts, operations and origins.
+func hintedDiff() -> StateDiff {
+    var diff = StateDiff()
+    (diff.firstHeight, diff.lastHeight, diff.sealedAtMicroseconds) = (5, 5, 5)
+    let (a, token) = (AccountID(0), FactID(0))
+    diff.newFacts = [
+        .token(contract: a, base: 9, keyFirst: true), .token(contract: a, base: 8, keyFirst: false),
+        .allowances(token: token, base: 10), .supply(token: token, slot: 2),
+        .spender(Address(high: 1, middle: 2, low: 3)),
+        .pool(contract: a, token0: token, token1: FactID(1), kept: 9_970),
+    ]
+    var swap = Action(.swap, fact: FactID(5), payer: Party(a), payee: Party(a), amount: 5, spender: FactID(4))
+    (swap.zeroForOne, swap.isByFormula) = (true, true)
+    var chained = Action(.swap, fact: FactID(5), payer: Party(a), payee: Party(literal: 0), amount: .zero)
+    (chained.isChained, chained.amountOut, chained.turn) = (true, U256.max, 1)
+    diff.operations.actions = [
+        Action(.ether, payer: Party(a), payee: Party(literal: 0), amount: 1), swap, chained,
+    ]
+    diff.operations.transactions = [
+        Transaction(sender: a, gas: 21_000, price: 7, actionCount: 1),
+        Transaction(sender: a, gas: 90_000, price: 7, actionCount: 2),
+    ]
+    diff.operations.literals = [Address(high: 4, middle: 5, low: 6)]
+    var section = Section()
+    (section.newFacts, section.transactions, section.actions, section.literals) = (6, 2, 3, 1)
+    (section.timestamp, section.coinbase, section.baseFee) = (1_000, a, 3)
+    diff.operations.sections = [section]
+    diff.operations.origins = [
+        SlotOrigin(id: SlotID(0), preimage: .mapping(base: 1, key: 2)),
+        SlotOrigin(id: SlotID(1), preimage: .nested(base: 3, outer: 4, inner: 5)),
+    ]
+    return diff
+}
+
 private func sampleRecording() -> [UInt8] {
     guard
         let writer = try? RecordingWriter(header: RecordingHeader(chainID: 1, description: "sample")),
-        (try? sampleDiffs().forEach { try writer.write($0) }) != nil,
-        (try? writer.write(commitment: .zero, height: 4)) != nil,
+        (try? (sampleDiffs() + [hintedDiff()]).forEach { try writer.write($0) }) != nil,
+        (try? writer.write(commitment: .zero, height: 5)) != nil,
         let bytes = try? writer.finishedBytes()
     else { preconditionFailure("the sample recording was refused") }
     return bytes
@@ -116,7 +150,7 @@ extension FuzzTarget {
     static let diffSerialisation = FuzzTarget(
         "diff-serialisation", bytesMax: 4_096,
         seeds: {
-            sampleDiffs().map { diff in
+            (sampleDiffs() + [hintedDiff()]).map { diff in
                 var bytes: [UInt8] = []
                 DiffSerialisation.append(diff, to: &bytes)
                 return bytes
@@ -140,7 +174,8 @@ extension FuzzTarget {
                 try state.apply(diff)
             } catch {
                 promise(
-                    state.accountCount == 0 && state.slotCount == 0 && state.codeCount == 0, "half applied")
+                    state.accountCount == 0 && state.slotCount == 0 && state.codeCount == 0
+                        && state.facts.isEmpty, "half applied")
             }
         })
 
