@@ -131,7 +131,7 @@ let package = Package(
         tests("MillraceBase"),
         tests("MillraceCrypto"),
         tests("MillraceErasure"),
-        tests("MillraceDiff", ["MillraceBase", "MillraceCrypto"]),
+        tests("MillraceDiff", ["MillraceBase", "MillraceCrypto", "MillraceWorkload"]),
         tests(
             "MillraceCodec",
             ["MillraceBase", "MillraceDiff", "MillraceCrypto", "MillraceWorkload", "MillraceRecording"]),

@@ -20,10 +20,10 @@ public final class WorkloadStream {
     private var isExhausted = false
 
     /// The seed is that of the state's key index; it shows nowhere in the diffs.
-    public init(_ workload: any Workload, seed: Seed) {
+    public init(_ workload: any Workload, seed: Seed, findsOperations: Bool = false) {
         self.workload = workload
         state = State(seed: seed)
-        builder = DiffBuilder(state: state)
+        builder = DiffBuilder(state: state, findsOperations: findsOperations)
     }
 
     /// The next part of the state before the stream; false when there is no more. Chunks that write nothing are left out.

@@ -33,6 +33,9 @@ struct PendingAccount: PendingEntry {
     /// The transactions that last counted it as a changed account and as a contract with changed slots.
     var countedIn = UInt32.max
     var contractCountedIn = UInt32.max
+    /// The transaction that last traced it, and where in the trace.
+    var tracedIn = UInt32.max
+    var tracedAt: UInt32 = 0
     var isDestroyed = false
     /// A new slot needs the account's id.
     var isNeeded = false
@@ -74,6 +77,9 @@ struct PendingSlot: PendingEntry {
     /// Index + 1 among the preimages; 0 for none.
     var preimage: UInt32 = 0
     var countedIn = UInt32.max
+    /// The transaction that last traced it, and where in the trace.
+    var tracedIn = UInt32.max
+    var tracedAt: UInt32 = 0
     var old = U256.zero
     var value = U256.zero
 

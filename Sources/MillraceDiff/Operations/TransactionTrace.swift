@@ -1,49 +1,83 @@
-/// What each transaction of a mini-block wrote, in the order it ran: kept by `DiffBuilder` while asked to, read by whoever
-/// looks for operations. Keys carry the ids they have after the mini-block.
+/// What each transaction of a mini-block changed, in the order it ran: kept by `DiffBuilder`, read by `OperationFinder`.
+///
+/// Keys are named by their place among the builder's pending entries, which hold address, number, preimage and (after
+/// sealing) id once per mini-block. A key appears once per transaction that changed it, with the value as the transaction
+/// found it and as it left it; one that ended as it began has both the same. Memory: 80 bytes per traced write, kept
+/// from one mini-block to the next.
 
-public import MillraceBase
+internal import MillraceBase
 
-/// One account or slot as a transaction found and left it.
-public struct TracedAccount: Sendable, BitwiseCopyable {
-    public var address: Address
-    /// Nil for one that ends the mini-block unknown.
-    public var id: AccountID?
-    /// Code before the mini-block or by the end of the transaction.
-    public var hasCode: Bool
-    public var oldNonce: UInt64, newNonce: UInt64
-    public var oldBalance: U256, newBalance: U256
+struct TracedAccount: BitwiseCopyable {
+    /// Index of the pending account.
+    let entry: UInt32
+    let oldNonce: UInt64
+    var newNonce: UInt64
+    let oldBalance: U256
+    var newBalance: U256
 }
 
-public struct TracedSlot: Sendable, BitwiseCopyable {
-    public var contract: AccountID
-    /// Nil for one that ends the mini-block unknown.
-    public var id: SlotID?
-    public var slot: U256
-    public var preimage: SlotPreimage
-    public var old: U256, new: U256
+struct TracedSlot: BitwiseCopyable {
+    /// Index of the pending slot.
+    let entry: UInt32
+    let old: U256
+    var new: U256
 }
 
-public struct TransactionTrace: Sendable {
-    public var accounts: [TracedAccount] = []
-    public var slots: [TracedSlot] = []
-    /// Where each transaction's part of the two arrays ends.
-    public var accountEnds: [Int] = []
-    public var slotEnds: [Int] = []
+/// Where a transaction's part of the two arrays ends. Not private in the trace: the 6.3 compiler fails on that.
+struct TraceEnds: BitwiseCopyable {
+    var accounts: UInt32
+    var slots: UInt32
+}
 
-    public init() {}
+struct TransactionTrace: ~Copyable {
+    private var tracedAccounts = CellArray<TracedAccount>()
+    private var tracedSlots = CellArray<TracedSlot>()
+    private var ends = CellArray<TraceEnds>()
+    /// Between a transaction's begin and end.
+    private(set) var isOpen = false
 
-    public var transactionCount: Int { accountEnds.count }
-    public func accounts(of transaction: Int) -> Range<Int> {
-        (transaction == 0 ? 0 : accountEnds[transaction - 1])..<accountEnds[transaction]
+    var transactionCount: Int { ends.count }
+    var accountsBase: UnsafeMutablePointer<TracedAccount> { tracedAccounts.base }
+    var slotsBase: UnsafeMutablePointer<TracedSlot> { tracedSlots.base }
+
+    func accounts(of transaction: Int) -> Range<Int> {
+        let first = transaction == 0 ? 0 : Int(ends.base[transaction - 1].accounts)
+        return first..<Int(ends.base[transaction].accounts)
     }
-    public func slots(of transaction: Int) -> Range<Int> {
-        (transaction == 0 ? 0 : slotEnds[transaction - 1])..<slotEnds[transaction]
+
+    func slots(of transaction: Int) -> Range<Int> {
+        let first = transaction == 0 ? 0 : Int(ends.base[transaction - 1].slots)
+        return first..<Int(ends.base[transaction].slots)
     }
 
-    public mutating func removeAll() {
-        accounts.removeAll(keepingCapacity: true)
-        slots.removeAll(keepingCapacity: true)
-        accountEnds.removeAll(keepingCapacity: true)
-        slotEnds.removeAll(keepingCapacity: true)
+    mutating func begin() { isOpen = true }
+
+    mutating func end() {
+        guard isOpen else { return }
+        isOpen = false
+        ends.append(
+            TraceEnds(
+                accounts: UInt32(truncatingIfNeeded: tracedAccounts.count),
+                slots: UInt32(truncatingIfNeeded: tracedSlots.count)))
+    }
+
+    /// Answers where the new line is, for `accountsBase`.
+    @inline(__always)
+    mutating func append(_ account: TracedAccount) -> Int {
+        tracedAccounts.append(account)
+        return tracedAccounts.count - 1
+    }
+
+    @inline(__always)
+    mutating func append(_ slot: TracedSlot) -> Int {
+        tracedSlots.append(slot)
+        return tracedSlots.count - 1
+    }
+
+    mutating func removeAll() {
+        tracedAccounts.removeAll()
+        tracedSlots.removeAll()
+        ends.removeAll()
+        isOpen = false
     }
 }

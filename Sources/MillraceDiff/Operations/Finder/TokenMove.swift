@@ -1,0 +1,32 @@
+/// One holder's change of one token in the transaction at hand.
+
+internal import MillraceBase
+
+struct TokenMove: BitwiseCopyable {
+    let group: UInt32
+    let party: Party
+    let old: U256
+    let new: U256
+    /// What no action accounts for yet, modulo 2^256: upper half negative.
+    var rest: U256
+
+    init(group: UInt32, party: Party, old: U256, new: U256) {
+        self.group = group
+        self.party = party
+        self.old = old
+        self.new = new
+        rest = new &- old
+    }
+}
+
+/// One account's change of ether in the transaction at hand.
+struct EtherMove: BitwiseCopyable {
+    let party: Party
+    var rest: U256
+}
+
+extension U256 {
+    /// As a two's complement number.
+    @inline(__always) var isNegative: Bool { w3 >> 63 != 0 }
+    @inline(__always) var negated: U256 { U256.zero &- self }
+}
