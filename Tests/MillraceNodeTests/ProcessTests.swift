@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// Runs the binary that lies beside this test bundle.
-private struct Program {
+struct Program {
     static let url: URL = {
         let arguments = ProcessInfo.processInfo.arguments
         let bundle = arguments.first { $0.hasSuffix(".xctest") } ?? arguments.first ?? ""

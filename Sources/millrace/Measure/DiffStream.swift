@@ -1,16 +1,25 @@
-/// Where `measure` takes diffs from: a recording as it is, or a workload file merged into mini-blocks on the way.
+/// Where `measure` takes diffs from: a recording as it is, a workload (a file or generated) merged into mini-blocks on the
+/// way, or blocks of traces (BlockStream.swift).
 
 import MillraceBase
 import MillraceDiff
 import MillraceRecording
 import MillraceWorkload
 
-/// Diffs in order, genesis first. `state` is for the stream's own use and always stands before the diff to come; the caller
-/// applies what it gets to it.
+/// What a stream gives next.
+enum StreamStep {
+    /// A diff: genesis first, then heights without gaps.
+    case diff
+    /// Nothing yet; what follows stands on a state of its own, and belongs to this block.
+    case newUnit(String)
+    case end
+}
+
+/// Diffs in order. `state` always stands before the diff to come, or between two; the caller applies what it gets to it.
 protocol DiffStream: AnyObject {
     var state: State { get }
-    /// Replaces `diff` by the next one; false at the end.
-    func next(into diff: inout StateDiff) throws -> Bool
+    /// Replaces `diff` by the next one.
+    func next(into diff: inout StateDiff) throws -> StreamStep
 }
 
 /// A recording's diffs, mini-blocks as recorded.
@@ -20,72 +29,64 @@ final class RecordedStream: DiffStream {
 
     init(path: String) throws { reader = try RecordingReader(path: path) }
 
-    func next(into diff: inout StateDiff) throws -> Bool {
-        if try reader.nextDiff(into: &diff) { return true }
+    func next(into diff: inout StateDiff) throws -> StreamStep {
+        if try reader.nextDiff(into: &diff) { return .diff }
         if let torn = reader.tornTail { note("millrace: \(torn.message)") }
-        return false
+        return .end
     }
 }
 
-/// The transactions of an SDW1 file, so many to a mini-block. Keys that have a value before the stream are one genesis
-/// diff: ids then follow addresses and slot numbers, and tell nothing of when a key is touched first.
-final class WorkloadFileStream: DiffStream {
+/// A workload's transactions, so many to a mini-block. Keys that have a value before the stream are one genesis diff: ids
+/// then follow addresses and slot numbers, and tell nothing of when a key is touched first, or how often. (A node seals
+/// genesis in parts, to save memory; its ids tell.)
+final class WorkloadDiffStream: DiffStream {
     let state = State(seed: Seed(1))
-    private let reader: SDW1Reader
+    private let workload: any Workload
     private let builder: DiffBuilder
-    private let perMiniBlock: Int
+    private let transactionsAt: (UInt64) -> Int
+    /// Nil: until the workload ends.
+    private let miniBlocks: UInt64?
     private var height: UInt64 = 0
     private var gaveGenesis = false
-    private var writes: [SDW1Write] = []
 
-    init(path: String, perMiniBlock: Int) throws {
-        let bytes = try InputFile.readAll(path: path, limit: 1 << 32)
-        do {
-            reader = try SDW1Reader(bytes)
-        } catch {
-            throw Failure(.failed, "\(path): \(error)")
-        }
-        self.perMiniBlock = perMiniBlock
+    init(_ workload: any Workload, miniBlocks: UInt64? = nil, transactionsAt: @escaping (UInt64) -> Int) {
+        self.workload = workload
+        self.miniBlocks = miniBlocks
+        self.transactionsAt = transactionsAt
         builder = DiffBuilder(state: state)
     }
 
-    func next(into diff: inout StateDiff) throws -> Bool {
-        if !gaveGenesis {
-            gaveGenesis = true
-            for key in reader.keys {
-                switch key {
-                case .account(let address, let nonce, let balance):
-                    builder.setAccount(address, balance: balance, nonce: nonce)
-                case .slot(let contract, let slot, let preimage, let value):
-                    builder.setSlot(contract, slot, to: value, preimage: preimage)
-                }
-            }
-            builder.seal(kind: .genesis, firstHeight: 0, lastHeight: 0, sealedAtMicroseconds: 0, into: &diff)
-            return true
+    static func file(_ path: String, perMiniBlock: Int) throws -> WorkloadDiffStream {
+        let bytes = try InputFile.readAll(path: path, limit: 1 << 32)
+        do {
+            return WorkloadDiffStream(try SDW1Workload(bytes), transactionsAt: { _ in perMiniBlock })
+        } catch {
+            throw Failure(.failed, "\(path): \(error)")
         }
-        var count = 0
-        while count < perMiniBlock, try reader.next(into: &writes) {
-            builder.beginTransaction()
-            for write in writes {
-                switch (reader.keys[write.key], write.value) {
-                case (.account(let address, _, _), .account(let nonce, let balance)):
-                    builder.setAccount(address, balance: balance, nonce: nonce)
-                case (.slot(let contract, let slot, let preimage, _), .slot(let value)):
-                    builder.setSlot(contract, slot, to: value, preimage: preimage)
-                case (.account, .slot), (.slot, .account):
-                    throw Failure(
-                        .failed, "key \(write.key) of the file is written as another kind than it is")
-                }
+    }
+
+    func next(into diff: inout StateDiff) throws -> StreamStep {
+        do throws(WorkloadError) {
+            if !gaveGenesis {
+                gaveGenesis = true
+                while try workload.nextGenesisChunk(into: builder) {}
+                builder.seal(
+                    kind: .genesis, firstHeight: 0, lastHeight: 0, sealedAtMicroseconds: 0, into: &diff)
+                return .diff
             }
-            builder.endTransaction()
-            count += 1
+            if let miniBlocks, height >= miniBlocks { return .end }
+            let wanted = transactionsAt(height + 1)
+            var count = 0
+            while count < wanted, try workload.nextTransaction(into: builder) { count += 1 }
+            // A quiet network's mini-blocks are empty; one that wanted transactions and got none is the end.
+            if count == 0, wanted > 0 { return .end }
+        } catch {
+            throw Failure(.failed, "\(workload.name): \(error)")
         }
-        if count == 0 { return false }
         height += 1
         builder.seal(
             kind: .transactions, firstHeight: height, lastHeight: height,
-            sealedAtMicroseconds: height * 10_000,
-            into: &diff)
-        return true
+            sealedAtMicroseconds: height * 10_000, into: &diff)
+        return .diff
     }
 }

@@ -3,9 +3,10 @@
 
 import ArgumentParser
 import MillraceBase
-import MillraceCodec
-import MillraceDiff
+import MillraceNode
 import MillraceRecording
+import MillraceWire
+import MillraceWorkload
 
 struct Measure: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,129 +17,219 @@ struct MeasureCodec: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "codec",
         abstract: "Encode and decode a stream of diffs: bytes per transaction, speed, and zstd beside it.",
-        discussion:
-            "FILE is a recording (.mill) or a workload file (SDW1, plain or compressed). Every mini-block is decoded "
-            + "again and compared; bridges are coded but left out of the figures.")
-    @Argument(help: "A recording or an SDW1 file.") var file: String
+        discussion: """
+            INPUT is a recording (.mill), a workload file (SDW1), generate:WORKLOAD (generate:swap?accounts=1000000), or any number \
+            of files of prestateTracer results, each block of which is measured on its own, against a state that holds what it found. \
+            Files may be compressed. Every payload is decoded again and compared; bridges are coded but left out of the figures.
+            """)
+    @Argument(help: ArgumentHelp("What to measure.", valueName: "input")) var inputs: [String] = []
+    @Option(help: "Generate this workload: swap, erc20, mixed or idle, with or without ?parameters.")
+    var workload: String?
+    @Option(help: "How long a generated workload is, in seconds (default 2).") var seconds: String?
     @Option(name: .customLong("mini-block"), help: "Transactions per mini-block of an SDW1 file.")
     var miniBlock = 1000
     @Option(help: "Transactions at the start to code but not to count.") var skip: UInt64 = 0
+    @Option(name: .customLong("from-block"), help: "Leave out blocks of traces below this number.")
+    var fromBlock: UInt64?
+    @Option(
+        help:
+            "c0 (10 ms), c1 (100 ms), c2 (1 s), c3 (10 s) or all; may be given again (default: all that fit)."
+    )
+    var cadence: [CadenceOption] = []
+    @Option(
+        name: .customLong("cold-accounts"),
+        help: "Size of the state that accounts of before the stream are spread over; 0: as they are.")
+    var coldAccounts = PowerOption(1 << 27)
+    @Option(name: .customLong("cold-slots"), help: "Likewise for slots.")
+    var coldSlots = PowerOption(1 << 30)
     @Flag(inversion: .prefixedNo, help: "Run zstd on the same diffs.") var peers = true
     @OptionGroup var output: OutputOptions
+
+    private enum Input {
+        case generated(WorkloadSpec)
+        case workloadFile(String)
+        case recording(String)
+        case blocks([String])
+    }
 
     func validate() throws {
         guard (1...1_000_000).contains(miniBlock) else {
             throw ValidationError("--mini-block is \(miniBlock), expected 1 to 1000000 transactions")
         }
+        if workload != nil, !inputs.isEmpty {
+            throw ValidationError("--workload generates the stream: give it or an input, not both")
+        }
+        if workload == nil, inputs.isEmpty {
+            throw ValidationError("nothing to measure: give a file, generate:WORKLOAD or --workload WORKLOAD")
+        }
+        if inputs.count > 1, let generated = inputs.first(where: { $0.hasPrefix("generate:") }) {
+            throw ValidationError("\(generated) is a stream of its own, and \(inputs.count) inputs are given")
+        }
     }
 
     func run() throws {
         do {
-            let measurement = CodecMeasurement(try open(), skip: skip, withPeers: peers)
-            try measurement.run()
-            guard measurement.transactions > 0 else {
-                throw Failure(.failed, "\(file): no transactions to measure after the first \(skip)")
-            }
-            report(measurement)
+            try measure()
         } catch let error as RecordingError {
             // Messages of files name their file already.
+            let names = inputs.contains { error.message.hasPrefix($0) }
             throw Failure(
-                .failed, error.message.hasPrefix(file) ? error.message : "\(file): \(error.message)")
+                .failed, names ? error.message : "\(inputs.joined(separator: " ")): \(error.message)")
         }
     }
 
-    private func open() throws -> any DiffStream {
-        let start = try InputFile(path: file)
+    private func measure() throws {
+        let input = try recognised()
+        let (cadences, mustHave) = try cadences(of: input)
+        let cold = ColdState(accounts: coldAccounts.value, slots: coldSlots.value)
+        let measurement = CodecMeasurement(
+            try open(input), skip: skip, cadences: cadences, cold: cold, withPeers: peers)
+        try measurement.run()
+        let name = name(of: input)
+        if let missing = measurement.runs.first(where: {
+            $0.transactions == 0 && mustHave.contains($0.cadence)
+        }) {
+            if missing.cadence == .c0 {
+                throw Failure(.failed, "\(name): no transactions to measure after the first \(skip)")
+            }
+            throw Failure(
+                .failed,
+                "\(name): too short for \(missing.cadence): expected a whole window of \(missing.cadence.heights) "
+                    + "mini-blocks without a bridge after the first \(skip) transactions")
+        }
+        guard let report = CodecReport(measurement, source: name, files: inputs, cold: cold) else {
+            throw Failure(.failed, "\(name): no transactions to measure after the first \(skip)")
+        }
+        output.result(report.json, report.text)
+    }
+
+    // MARK: Input
+
+    private func recognised() throws -> Input {
+        if let spec = workload ?? generated(inputs.first) {
+            if fromBlock != nil {
+                throw Failure(.usage, "--from-block is about files of traces, not generated streams")
+            }
+            return .generated(try specification(spec))
+        }
+        if seconds != nil { throw Failure(.usage, "--seconds is about generated workloads, not files") }
+        let kinds = try inputs.map { ($0, try kind(of: $0)) }
+        if kinds.allSatisfy({ $0.1 == .traces }) { return .blocks(inputs) }
+        if fromBlock != nil {
+            throw Failure(.usage, "--from-block is about files of traces (prestateTracer results)")
+        }
+        guard kinds.count == 1 else {
+            throw Failure(
+                .usage,
+                "\(inputs.count) files are given: only files of traces are measured together, and "
+                    + "\(kinds.first { $0.1 != .traces }?.0 ?? "") is none")
+        }
+        return kinds[0].1 == .recording ? .recording(inputs[0]) : .workloadFile(inputs[0])
+    }
+
+    private func generated(_ input: String?) -> String? {
+        guard let input, case .generate(let spec)? = try? SourceSpec(input) else { return nil }
+        return spec
+    }
+
+    private func specification(_ text: String) throws -> WorkloadSpec {
+        do throws(WorkloadError) {
+            var spec = try WorkloadSpec(text)
+            if let seconds { try spec.set("seconds", to: seconds) }
+            if spec.seconds == nil { spec.seconds = 2 }
+            return spec
+        } catch {
+            throw Failure(.usage, error.description)
+        }
+    }
+
+    private enum FileKind { case recording, workload, traces }
+
+    /// By the first bytes, never by the name.
+    private func kind(of path: String) throws -> FileKind {
+        let file = try InputFile(path: path)
         var head: [UInt8] = []
-        _ = try start.read(appendingTo: &head)
-        if head.starts(with: Array("SDW1".utf8)) {
-            return try WorkloadFileStream(path: file, perMiniBlock: miniBlock)
-        }
-        return try RecordedStream(path: file)
+        while head.count < 64, try file.read(appendingTo: &head) {}
+        if head.starts(with: Array("SDW1".utf8)) { return .workload }
+        if head.starts(with: Array("MILL".utf8)) { return .recording }
+        let first = head.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
+        if first == UInt8(ascii: "{") || first == UInt8(ascii: "[") { return .traces }
+        throw Failure(
+            .failed, "\(path): neither a recording nor an SDW1 file nor traces: it begins with other bytes")
     }
 
-    private func report(_ m: CodecMeasurement) {
-        let transactions = Double(m.transactions)
-        let perTx = Double(m.payloadBytes) / transactions
-        let columns = ColumnLedger.Column.allCases.filter { $0 != .form }.map { column in
-            (name: "\(column)", bits: m.ledger[column] / transactions)
+    private func open(_ input: Input) throws -> any DiffStream {
+        switch input {
+        case .generated(let spec):
+            return WorkloadDiffStream(
+                GeneratedWorkload(spec), miniBlocks: spec.miniBlocks,
+                transactionsAt: { spec.transactions(atHeight: $0) })
+        case .workloadFile(let path): return try WorkloadDiffStream.file(path, perMiniBlock: miniBlock)
+        case .recording(let path): return try RecordedStream(path: path)
+        case .blocks(let paths): return BlockStream(paths: paths, fromBlock: fromBlock ?? 0)
         }
-        let cadence: [(String, JSON)] = [
-            ("cadence", .string("c0")),
-            ("payloadBytesPerTx", .number(perTx)),
-            ("mbitPerSecAt100kTPS", .number(perTx * 0.8)),
-            ("ratioToRaw", .number(Double(m.rawBytes) / Double(m.payloadBytes))),
-            ("largestRatioToMerged", .number(m.largestRatioToMerged, decimals: 4)),
-            ("encodeTPSPerCore", .number(transactions / m.encodeSeconds, decimals: 0)),
-            ("decodeApplyTPSPerCore", .number(transactions / m.decodeSeconds, decimals: 0)),
-        ]
-        let object: JSON = .object([
-            ("file", .string(file)),
-            ("miniBlocks", .integer(Int64(m.miniBlocks))),
-            ("bridgeMiniBlocks", .integer(Int64(m.bridges))),
-            ("transactions", .unsigned(m.transactions)),
-            ("skippedTransactions", .unsigned(m.skipped)),
-            ("rawBytesPerTx", .number(Double(m.rawBytes) / transactions)),
-            ("mergedBytesPerTx", .number(Double(m.mergedBytes) / transactions)),
-            ("changesPerTx", .number(Double(m.changes) / transactions)),
-            ("cadences", .array([.object(cadence)])),
-            (
-                "columns",
-                .array(
-                    columns.map { .object([("name", .string($0.name)), ("bitsPerTx", .number($0.bits))]) })
-            ),
-            (
-                "peers",
-                .array(
-                    m.peers.map { peer in
-                        .object([
-                            ("name", .string(peer.name)),
-                            ("bytesPerTx", .number(Double(peer.bytes) / Double(peer.transactions))),
-                            (
-                                "encodeTPSPerCore",
-                                .number(Double(peer.transactions) / peer.seconds, decimals: 0)
-                            ),
-                            ("transactions", .unsigned(peer.transactions)),
-                        ])
-                    })
-            ),
-            ("verified", .bool(true)),
-        ])
-        output.result(object, text(m, columns))
     }
 
-    private func text(_ m: CodecMeasurement, _ columns: [(name: String, bits: Double)]) -> String {
-        let transactions = Double(m.transactions)
-        func line(_ name: String, _ bytes: Double, _ rest: String) -> String {
-            let number = JSON.number(bytes, decimals: 2).text()
-            return pad(name, 24) + pad(number, 9, left: true) + " B/tx   " + rest
+    private func name(of input: Input) -> String {
+        switch input {
+        case .generated(let spec): "generate:" + spec.text
+        case .workloadFile(let path), .recording(let path): path
+        case .blocks(let paths): paths.count == 1 ? paths[0] : "\(paths.count) files of traces"
         }
-        func rate(_ seconds: Double, _ count: Double) -> String {
-            JSON.number(count / seconds / 1000, decimals: 0).text() + "k TPS per core"
-        }
-        var lines = [
-            "\(m.transactions) transactions in \(m.miniBlocks) mini-blocks, every one decoded and compared"
-                + (m.bridges > 0 ? "; \(m.bridges) bridges left out" : ""),
-            line("raw, per transaction", Double(m.rawBytes) / transactions, ""),
-            line("merged", Double(m.mergedBytes) / transactions, ""),
-            line(
-                "level 1", Double(m.payloadBytes) / transactions,
-                "encode \(rate(m.encodeSeconds, transactions)), decode and apply \(rate(m.decodeSeconds, transactions))"
-            ),
-        ]
-        for peer in m.peers {
-            let count = Double(peer.transactions)
-            lines.append(line(peer.name, Double(peer.bytes) / count, "compress \(rate(peer.seconds, count))"))
-        }
-        lines.append("level 1 by column:")
-        for column in columns where column.bits > 0 {
-            lines.append(line("  " + column.name, column.bits / 8, ""))
-        }
-        return lines.joined(separator: "\n")
     }
 
-    private func pad(_ text: String, _ width: Int, left: Bool = false) -> String {
-        let space = String(repeating: " ", count: max(0, width - text.count))
-        return left ? space + text : text + space
+    /// Finest first; and those that were asked for by name.
+    private func cadences(of input: Input) throws -> ([Cadence], Set<Cadence>) {
+        let asked = Set(cadence.flatMap(\.cadences))
+        let named = Set(cadence.filter { $0.cadences.count == 1 }.flatMap(\.cadences))
+        if case .blocks = input {
+            guard asked.subtracting([.c0]).isEmpty else {
+                throw Failure(
+                    .usage, "blocks of traces stand for themselves: there are no windows of several, only c0")
+            }
+            return ([.c0], [.c0])
+        }
+        if asked.isEmpty { return (Cadence.allCases, [.c0]) }
+        return (Cadence.allCases.filter(asked.contains), named)
+    }
+}
+
+/// `c0` to `c3`, or `all`.
+struct CadenceOption: ExpressibleByArgument {
+    let cadences: [Cadence]
+
+    init?(argument: String) {
+        if argument == "all" {
+            cadences = Cadence.allCases
+        } else if let cadence = Cadence.allCases.first(where: { "\($0)" == argument }) {
+            cadences = [cadence]
+        } else {
+            return nil
+        }
+    }
+}
+
+/// `2^27`, `134217728` or 0; at most 2^40.
+struct PowerOption: ExpressibleByArgument {
+    let value: Int
+
+    init(_ value: Int) { self.value = value }
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "^", omittingEmptySubsequences: false)
+        guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { $0 >= 48 && $0 <= 57 } }) else {
+            return nil
+        }
+        if parts.count == 2, parts[0] == "2", let exponent = Int(parts[1]), exponent <= 40 {
+            value = 1 << exponent
+        } else if parts.count == 1, let number = Int(argument), number <= 1 << 40 {
+            value = number
+        } else {
+            return nil
+        }
+    }
+
+    var defaultValueDescription: String {
+        value.nonzeroBitCount == 1 && value > 1 ? "2^\(value.trailingZeroBitCount)" : "\(value)"
     }
 }
