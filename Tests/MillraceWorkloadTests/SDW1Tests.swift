@@ -95,6 +95,40 @@ private func readAll(_ bytes: [UInt8]) -> SDW1Error? {
         #expect(writes.count == 3)
     }
 
+    @Test func `genesis has contracts, accounts and users that are only named, by address, then slots`()
+        throws
+    {
+        let stream = WorkloadStream(try SDW1Workload(sample()), seed: Seed(1))
+        var diff = StateDiff()
+        while try stream.nextGenesis(into: &diff) {}
+        let state = stream.state
+        let contract = Address([UInt8](repeating: 0xE7, count: 20))!
+        let (alice, bob) = (SDW1Address.derived(0), SDW1Address.derived(1))
+        #expect(
+            (0..<state.accountCount).map { state.address(of: AccountID(UInt32($0))) }
+                == [alice, bob, contract].sorted())
+        func value(_ address: Address) -> AccountValue? {
+            state.account(at: address).map { state.value(of: $0) }
+        }
+        #expect(value(alice) == AccountValue(balance: 1_000, nonce: 7))
+        #expect(value(bob) == AccountValue(balance: SDW1Workload.userBalance))
+        #expect(value(contract) == AccountValue(nonce: 1, code: CodeID(1)))
+        #expect(
+            (0..<state.slotCount).map { state.key(of: SlotID(UInt32($0))).slot }
+                == [8, Keccak256.mappingSlot(key: alice.word, base: 3)])
+        #expect(try stream.nextMiniBlock(transactions: 2, sealedAtMicroseconds: 1, into: &diff))
+        #expect(diff.newAccounts.isEmpty && diff.transactions == 2)
+    }
+
+    @Test func `the header gives name, users and codes, and bears other shapes`() throws {
+        let header = try SDW1Header(
+            Array(#"{"users":12,"name":"a","contracts":{"3":"DAI"},"x":[1,-2e3]}"#.utf8))
+        #expect(header.users == 12 && header.name == "a" && header.contracts.count == 1)
+        for odd in [#""12""#, "-1", "1.5", "99999999999999999999999", "null", "[3]"] {
+            #expect(try SDW1Header(Array(#"{"users":\#(odd)}"#.utf8)).users == 0)
+        }
+    }
+
     @Test func `a file cut at any byte is refused with a place`() {
         let bytes = sample()
         #expect(readAll(bytes) == nil)

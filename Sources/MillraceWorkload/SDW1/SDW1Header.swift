@@ -1,4 +1,5 @@
-/// The header of an SDW1 file, as far as it is needed: the file's name and the code each contract runs. Spec 75.5.2.
+/// The header of an SDW1 file, as far as it is needed: the file's name, the code each contract runs, and how many users there
+/// were before the stream. Spec 75.5.2.
 ///
 /// A header that is JSON of another shape is not an error, since nothing but names depends on it; text that is not JSON is.
 
@@ -8,9 +9,11 @@ public struct SDW1Header: Equatable, Sendable {
     public var name = ""
     /// Index of a literal address and the name of its code, in the header's order.
     public var contracts: [(index: Int, code: String)] = []
+    /// Derived addresses with numbers below this existed before the stream; 0 when the header does not say.
+    public var users: UInt64 = 0
 
     public static func == (a: SDW1Header, b: SDW1Header) -> Bool {
-        a.name == b.name && a.contracts.elementsEqual(b.contracts) { $0 == $1 }
+        a.name == b.name && a.users == b.users && a.contracts.elementsEqual(b.contracts) { $0 == $1 }
     }
 
     public init(_ text: [UInt8]) throws(SDW1Error) {
@@ -45,13 +48,19 @@ public struct SDW1Header: Equatable, Sendable {
             }
             contracts = list
             return ok
+        case "users":
+            guard scanner.next.map({ $0 >= 0x30 && $0 <= 0x39 }) == true else {
+                return scanner.skip(depth: 0)
+            }
+            users = scanner.readInteger()
+            return true
         default:
             return scanner.skip(depth: 0)
         }
     }
 }
 
-/// Just enough JSON to walk over a header: no numbers are read, no escapes but the simple ones.
+/// Just enough JSON to walk over a header: no numbers but plain integers are read, no escapes but the simple ones.
 private struct HeaderScanner {
     let text: [UInt8]
     var at = 0
@@ -101,6 +110,13 @@ private struct HeaderScanner {
             }
         }
         return nil
+    }
+
+    /// Walks over a number; its value where it is an integer below 2^64, else 0.
+    mutating func readInteger() -> UInt64 {
+        let start = at
+        while at < text.count, isScalar(text[at]) { at += 1 }
+        return UInt64(String(decoding: text[start..<at], as: UTF8.self)) ?? 0
     }
 
     /// Walks over one value; false when it is not one or is nested deeper than 16.

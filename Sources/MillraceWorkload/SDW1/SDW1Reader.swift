@@ -51,6 +51,8 @@ public final class SDW1Reader {
     /// The literal addresses; index 0 is the coinbase where there is one.
     public let literals: [Address]
     public let keys: [SDW1Key]
+    /// The derived addresses that keys name, ascending by number.
+    public let derived: [(number: UInt64, address: Address)]
     /// Transactions the file announces.
     public let transactionCount: Int
     /// Transactions given out so far.
@@ -74,6 +76,7 @@ public final class SDW1Reader {
         headerText = tables.headerText
         literals = tables.literals
         keys = tables.keys
+        derived = tables.derived.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 }
         transactionCount = tables.transactionCount
         offset = reader.offset
         firstTransactionOffset = reader.offset
@@ -155,8 +158,8 @@ private struct Tables {
     var place = "the magic"
     /// A mistake that is not one of bytes; reading stops at it.
     var refusal: String?
-    /// Derived addresses already hashed. Looked up only, never iterated.
-    private var derived: [UInt64: Address] = [:]
+    /// Derived addresses already hashed. Sorted before anybody sees their order.
+    private(set) var derived: [UInt64: Address] = [:]
 
     mutating func read(from reader: inout ByteReader) throws(ByteError) {
         guard try reader.array(4) == Array("SDW1".utf8) else {
