@@ -29,8 +29,8 @@ public final class Codec {
     public static let id: UInt8 = 1
 
     let bank = ModelBank()
-    let accountActivity = ActivityTable()
-    let slotActivity = ActivityTable()
+    let accountActivity: ActivityTable
+    let slotActivity: ActivityTable
     var accountValues = AccountValues(indexed: true)
     var slotValues = SlotValues(indexed: true)
     var writer: ColumnWriter
@@ -54,6 +54,8 @@ public final class Codec {
     public init(accounts: IDSpread = .none, slots: IDSpread = .none) {
         accountSpread = accounts
         slotSpread = slots
+        accountActivity = ActivityTable(spread: accounts)
+        slotActivity = ActivityTable(spread: slots)
         writer = ColumnWriter(models: bank.models)
     }
 

@@ -32,7 +32,11 @@ final class ActivityTable {
     /// Working memory of one payload: ids or positions sorted into classes.
     private var sorted = Scratch<UInt32>(capacity: 1024)
 
-    init() {
+    /// Where cold ids lie in the numbering that they are named in.
+    private let spread: IDSpread
+
+    init(spread: IDSpread) {
+        self.spread = spread
         starts = .allocate(capacity: ActivityClass.count + 1)
         starts.initialize(repeating: 0, count: ActivityClass.count + 1)
     }
@@ -112,7 +116,7 @@ final class ActivityTable {
         }
     }
 
-    /// Cold keys are numbered by id with the ids in reach left out.
+    /// Cold keys are numbered by their places with those of the ids in reach left out.
     private func encodeCold(
         _ ids: UnsafePointer<UInt32>, count: Int, universe: Int, table: Int, to writer: inout ColumnWriter
     ) {
@@ -123,7 +127,7 @@ final class ActivityTable {
         for i in 0..<count {
             let id = ids[i]
             below = firstIndex(in: hot, from: below, below: hotCount) { $0 >= id }
-            let place = Int(id) - below
+            let place = spread.place(of: Int(id)) - below
             gaps.encode(place - next, to: &writer)
             next = place + 1
         }
@@ -156,9 +160,10 @@ final class ActivityTable {
                 let gap = try gaps.decode(from: &reader)
                 let place = next + gap
                 if c == ActivityClass.cold {
-                    // The `place`-th id not in reach: as many hot ids lie below it as satisfy hot[j] - j <= place.
+                    // The `place`-th not in reach: as many hot ones lie below it as satisfy place(hot[j]) - j <= place.
                     below = firstIndex(in: hot, from: below, below: hotCount, counting: place)
-                    ids[found] = UInt32(truncatingIfNeeded: place + below)
+                    guard let id = spread.id(at: place + below) else { throw .badKey }
+                    ids[found] = UInt32(truncatingIfNeeded: id)
                 } else {
                     ids[found] = list[place]
                 }
@@ -172,7 +177,7 @@ final class ActivityTable {
     }
 
     private func universe(of c: Int, known: Int) -> Int {
-        c == ActivityClass.cold ? known - hotCount : starts[c + 1] - starts[c]
+        c == ActivityClass.cold ? spread.places(known) - hotCount : starts[c + 1] - starts[c]
     }
 
     /// The first index at or after `start` whose element satisfies `condition`, which stays true once it is; `end` if none.
@@ -200,14 +205,14 @@ final class ActivityTable {
     ) -> Int {
         var low = start
         var step = 1
-        while low + step <= end, Int(list[low + step - 1]) - (low + step - 1) <= place {
+        while low + step <= end, spread.place(of: Int(list[low + step - 1])) - (low + step - 1) <= place {
             low += step
             step *= 2
         }
         var high = min(low + step - 1, end)
         while low < high {
             let middle = (low + high) / 2
-            if Int(list[middle]) - middle > place { high = middle } else { low = middle + 1 }
+            if spread.place(of: Int(list[middle])) - middle > place { high = middle } else { low = middle + 1 }
         }
         return low
     }
