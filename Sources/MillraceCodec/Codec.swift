@@ -34,12 +34,17 @@ public final class Codec {
     var accountValues = AccountValues(indexed: true)
     var slotValues = SlotValues(indexed: true)
     var writer: ColumnWriter
+    var codes = CodeColumn()
 
     var groups = ContractGroups()
     var ids = Scratch<UInt32>(capacity: 4096)
     var otherIDs = Scratch<UInt32>(capacity: 4096)
     var contracts = Scratch<UInt32>(capacity: 4096)
     var newChanged = Scratch<UInt32>(capacity: 1024)
+    var slotNames = SlotNames()
+    var namedSlots: [NamedSlot] = []
+    /// `SlotKind` by change.
+    var slotKinds = Scratch<UInt8>(capacity: 1024)
     let standIn = UnsafeMutablePointer<UInt8>.allocate(capacity: 1)
 
     /// What the columns cost, when asked for. Encoder only.

@@ -21,9 +21,10 @@ extension Codec {
             diff.kind = header.kind
             diff.transactions = header.transactions
             diff.rawBytes = header.rawBytes
-            try decodeCodes(header, into: &diff, from: &reader)
             switch header.form {
-            case .plain: try PlainForm.decode(header, base: base, into: &diff, from: &reader)
+            case .plain:
+                try decodeCodes(header, into: &diff, from: &reader)
+                try PlainForm.decode(header, base: base, into: &diff, from: &reader)
             case .coded: try decodeCoded(header, base: base, into: &diff, from: &reader)
             }
         } catch {
@@ -57,7 +58,8 @@ extension Codec {
                 raw.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? UnsafePointer(standIn))
             var reader = ColumnReader(
                 range: RangeDecoder(start, count: rangeBytes),
-                bits: BitReader(start + rangeBytes, count: left - rangeBytes), models: bank.models)
+                bits: BitReader(start + rangeBytes, count: left - rangeBytes), models: bank.models,
+                workLeft: header.workMax)
             do throws(CodecError) {
                 try decodeColumns(header, base: base, into: &diff, from: &reader)
                 try checkEnd(header, reader)
@@ -76,7 +78,8 @@ extension Codec {
         let leftOver = reader.bits.leftOverBytes
         if leftOver == 0 { return }
         // Zero bytes up to the least length for so many keys, and no further (Spec 30.3).
-        guard header.payloadBytes == CodecLimits.payloadBytesMin(keys: header.keyCount),
+        let work = header.workMax - reader.workLeft
+        guard header.payloadBytes == CodecLimits.payloadBytesMin(keys: header.keyCount, work: work),
             reader.bits.isRestZero
         else { throw .trailingBytes }
     }
@@ -86,22 +89,25 @@ extension Codec {
     ) throws(CodecError) {
         let isSingle = diff.firstHeight == diff.lastHeight
         let accountEnd = base.accountCount + header.newAccounts
+        try codes.decode(header.newCodes, base: base, into: &diff.newCodes, from: &reader)
         try NewKeys.decodeAccounts(
             header.newAccounts, isSingle: isSingle, into: &diff.newAccounts, from: &reader)
         try NewKeys.decodeDestroyed(
             header.destroyed, accountEnd: accountEnd, into: &diff.destroyed, from: &reader)
 
-        newChanged.ensure(header.newSlots)
-        let newCount = try NewKeys.decodeSlots(
-            header.newSlots, isSingle: isSingle, accountEnd: accountEnd, into: &diff.newSlots,
-            changed: newChanged.base,
-            from: &reader)
-        guard newCount <= header.slotChanges else { throw .badKey }
-        let knownCount = header.slotChanges - newCount
-        guard knownCount <= base.slotCount else { throw .badKey }
+        var changedNew = 0
+        if !isSingle {
+            newChanged.ensure(header.newSlots)
+            changedNew = try NewKeys.decodeSlots(
+                header.newSlots, accountEnd: accountEnd, into: &diff.newSlots, changed: newChanged.base,
+                from: &reader)
+            guard changedNew <= header.slotChanges, header.slotChanges - changedNew <= base.slotCount else {
+                throw .badKey
+            }
+        }
         try decodeAccounts(header, base: base, into: &diff, from: &reader)
         try decodeSlots(
-            header, knownCount: knownCount, base: base, into: &diff, from: &reader)
+            header, isSingle: isSingle, changedNew: changedNew, base: base, into: &diff, from: &reader)
     }
 
     private func decodeAccounts(
@@ -144,7 +150,7 @@ extension Codec {
     }
 
     private func decodeSlots(
-        _ header: PayloadHeader, knownCount: Int, base: State, into diff: inout StateDiff,
+        _ header: PayloadHeader, isSingle: Bool, changedNew: Int, base: State, into diff: inout StateDiff,
         from reader: inout ColumnReader
     ) throws(CodecError) {
         let total = header.slotChanges
@@ -153,10 +159,18 @@ extension Codec {
         otherIDs.ensure(total)
         contracts.ensure(total)
         let (ids, contracts) = (ids.base, contracts.base)
-        try slotActivity.decode(
-            into: ids, other: otherIDs.base, count: knownCount, known: slotCount, table: 1, from: &reader)
-        for i in knownCount..<total {
-            ids[i] = UInt32(truncatingIfNeeded: slotCount) + newChanged.base[i - knownCount]
+        let knownCount: Int
+        if isSingle {
+            knownCount = try decodeSlotKeys(
+                total: total, newCount: header.newSlots, base: base, into: &diff, from: &reader)
+            for i in knownCount..<total { ids[i] = UInt32(truncatingIfNeeded: slotCount + i - knownCount) }
+        } else {
+            knownCount = total - changedNew
+            try slotActivity.decode(
+                into: ids, other: otherIDs.base, count: knownCount, known: slotCount, table: 1, from: &reader)
+            for i in knownCount..<total {
+                ids[i] = UInt32(truncatingIfNeeded: slotCount) + newChanged.base[i - knownCount]
+            }
         }
 
         let (values, keys) = (base.slotValuesBase, base.slotKeysBase)

@@ -52,20 +52,13 @@ extension Codec {
             slotChanges: changes.count)
         header.append(to: &payload)
         ledger?.add(Double(payload.count - start) * 8, to: .header)
-        let codesStart = payload.count
-        for code in diff.newCodes {
-            payload.appendVarint(UInt64(code.count))
-            payload.append(contentsOf: code)
-        }
-        ledger?.add(Double(payload.count - codesStart) * 8, to: .codes)
-
         writer.reset()
         encodeColumns(diff, changes: changes, base: base, to: &writer)
         writer.range.finish()
         payload.appendVarint(UInt64(writer.range.count))
         writer.range.append(to: &payload)
         writer.bits.append(to: &payload)
-        let least = CodecLimits.payloadBytesMin(keys: header.keyCount)
+        let least = CodecLimits.payloadBytesMin(keys: header.keyCount, work: writer.work)
         if payload.count - start < least {
             payload.append(contentsOf: repeatElement(0, count: least - (payload.count - start)))
         }
@@ -84,6 +77,8 @@ extension Codec {
             spent = now
         }
 
+        codes.encode(diff.newCodes, base: base, to: &writer)
+        charge(.codes, writer)
         NewKeys.encode(accounts: diff.newAccounts, to: &writer)
         charge(.newAccounts, writer)
         NewKeys.encode(destroyed: diff.destroyed, to: &writer)
@@ -91,15 +86,17 @@ extension Codec {
         // Changes ascend, so those of new keys are the last.
         var knownSlots = changes.count
         while knownSlots > 0, Int(changes[knownSlots - 1].id.index) >= slotCount { knownSlots -= 1 }
-        var at = knownSlots
-        NewKeys.encode(
-            slots: diff.newSlots, isSingle: isSingle,
-            isChanged: { i in
-                guard at < changes.count, Int(changes[at].id.index) == slotCount + i else { return false }
-                at += 1
-                return true
-            }, to: &writer)
-        charge(.newSlots, writer)
+        if !isSingle {
+            var at = knownSlots
+            NewKeys.encode(
+                slots: diff.newSlots,
+                isChanged: { i in
+                    guard at < changes.count, Int(changes[at].id.index) == slotCount + i else { return false }
+                    at += 1
+                    return true
+                }, to: &writer)
+            charge(.newSlots, writer)
+        }
 
         encodeAccountKeys(diff, known: accountCount, to: &writer)
         charge(.accountKeys, writer)
@@ -108,10 +105,16 @@ extension Codec {
         }
         charge(.accountValues, writer)
 
-        ids.ensure(knownSlots)
-        let ids = ids.base
-        changes.withUnsafeBufferPointer { for i in 0..<knownSlots { ids[i] = $0[i].id.index } }
-        slotActivity.encode(ids, count: knownSlots, known: slotCount, table: 1, to: &writer)
+        changes.withUnsafeBufferPointer { changes in
+            if isSingle {
+                encodeSlotKeys(diff, changes: changes, knownCount: knownSlots, base: base, to: &writer)
+            } else {
+                ids.ensure(knownSlots)
+                let ids = ids.base
+                for i in 0..<knownSlots { ids[i] = changes[i].id.index }
+                slotActivity.encode(ids, count: knownSlots, known: slotCount, table: 1, to: &writer)
+            }
+        }
         charge(.slotKeys, writer)
 
         changes.withUnsafeBufferPointer { changes in

@@ -18,5 +18,7 @@ public enum CodecError: Error, Equatable, Sendable {
     public enum CountField: UInt8, Sendable, BitwiseCopyable {
         case transactions, rawBytes, newCodes, newAccounts, newSlots, destroyed, accountChanges, slotChanges
         case codeBytes, rangeBytes
+        /// Not a field: what the columns ask of their reader, against the payload's length.
+        case work
     }
 }

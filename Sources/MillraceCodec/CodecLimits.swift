@@ -12,6 +12,17 @@ public enum CodecLimits {
     /// One piece of code, as `State` bounds it.
     public static let codeBytesMax = 1 << 20
 
-    /// The least payload that may carry so many keys.
-    static func payloadBytesMin(keys: Int) -> Int { keys / keysPerByteMax }
+    /// Units of work that a byte of payload pays for, about 5 ns each; what it costs beside keys (`workPerKey`) is charged
+    /// by the columns.
+    static let workPerByte = 256
+    static var workPerKey: Int { workPerByte / keysPerByteMax }
+    /// A hash of two words and the look-up of what it gives.
+    static let workPerHash = 128
+    /// A byte of code by the model, any byte of code, a code.
+    static let workPerModelledByte = 64
+    static let workPerCodeByte = 1
+    static let workPerCode = 128
+
+    /// The least payload that may carry so many keys and ask for so much work beside.
+    static func payloadBytesMin(keys: Int, work: Int = 0) -> Int { (keys * workPerKey + work) / workPerByte }
 }

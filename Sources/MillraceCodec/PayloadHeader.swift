@@ -25,6 +25,11 @@ struct PayloadHeader {
     /// Keys the payload answers for.
     var keyCount: Int { newAccounts + newSlots + destroyed + accountChanges + slotChanges }
 
+    /// Units of work beside keys that the payload may ask for.
+    var workMax: Int {
+        (payloadBytes + 1) * CodecLimits.workPerByte - 1 - keyCount * CodecLimits.workPerKey
+    }
+
     func append(to payload: inout [UInt8]) {
         payload.append(form.rawValue | kind.rawValue << 4)
         payload.appendVarint(transactions)

@@ -8,15 +8,19 @@ import MillraceDiff
 final class Pair {
     let sender = State(seed: Seed(1))
     let receiver = State(seed: Seed(2))
-    let encoder = Codec()
-    let decoder = Codec()
+    let encoder: Codec
+    let decoder: Codec
     let builder: DiffBuilder
     var height: UInt64 = 0
     var payload: [UInt8] = []
     var diff = StateDiff()
     var decoded = StateDiff()
 
-    init() { builder = DiffBuilder(state: sender) }
+    init(accounts: IDSpread = .none, slots: IDSpread = .none) {
+        encoder = Codec(accounts: accounts, slots: slots)
+        decoder = Codec(accounts: accounts, slots: slots)
+        builder = DiffBuilder(state: sender)
+    }
 
     /// Seals what was written as genesis, on both sides.
     func sealGenesis() throws {

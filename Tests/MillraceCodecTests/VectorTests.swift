@@ -3,6 +3,7 @@
 /// the same diff in plain form.
 
 import MillraceBase
+import MillraceCrypto
 import MillraceDiff
 import MillraceTestSupport
 import Testing
@@ -95,7 +96,25 @@ private func makeVectors() throws -> [VectorFile] {
         builder.setAccount(alice, balance: .zero, nonce: 6)
         builder.setBalance(bob, to: U256(42_000_000_005 + 250_000_000_000_000_000))
     }
-    for _ in 0..<3 { try maker.step { $0.setBalance(bob, to: $0.balance(of: bob) &+ 1) } }
+    try maker.good(
+        "names", why: "an entry of a mapping, one of a nested one, an array's element, a neighbour"
+    ) {
+        builder in
+        let key = alice.word
+        let entry = Keccak256.mappingSlot(key: key, base: 3)
+        builder.setSlot(token, entry, to: 5, preimage: .mapping(base: 3, key: key))
+        builder.setSlot(token, entry &+ 1, to: 6)
+        builder.setSlot(
+            token, Keccak256.nestedSlot(base: 4, outer: key, inner: bob.word), to: ~U256.zero,
+            preimage: .nested(base: 4, outer: key, inner: bob.word))
+        builder.setSlot(token, Keccak256.hash(U256(6).bigEndianBytes).word &+ 2, to: 9)
+        builder.setAccount(alice, balance: 3, nonce: 7)
+    }
+    try maker.good("codes", why: "the dictionary as a code, and half of it again") { builder in
+        builder.setCode(alice, to: CodeDictionary.bytes)
+        builder.setCode(bob, to: Array(CodeDictionary.bytes.prefix(150)))
+    }
+    for _ in 0..<1 { try maker.step { $0.setBalance(bob, to: $0.balance(of: bob) &+ 1) } }
     try maker.good("window-end", why: "the tenth height: afterwards bob is no longer cold") { builder in
         builder.setBalance(bob, to: builder.balance(of: bob) &+ 1)
     }

@@ -7,6 +7,15 @@ struct ColumnReader {
     var range: RangeDecoder
     var bits: BitReader
     let models: Models
+    /// Units of work that the payload may still ask for, keys apart (`CodecLimits`).
+    var workLeft: Int
+
+    /// Takes units of work that come.
+    @inline(__always)
+    mutating func spend(_ work: Int) throws(CodecError) {
+        workLeft &-= work
+        if workLeft < 0 { throw .badCount(.work) }
+    }
 
     var isOverrun: Bool { range.isOverrun || bits.isOverrun }
 

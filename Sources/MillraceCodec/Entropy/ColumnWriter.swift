@@ -7,6 +7,8 @@ struct ColumnWriter: ~Copyable {
     var range: RangeEncoder
     var bits: BitWriter
     let models: Models
+    /// Units of work that what was written costs its reader, keys apart (`CodecLimits`).
+    var work = 0
 
     init(models: Models) {
         range = RangeEncoder(capacity: 1 << 16)
@@ -17,6 +19,7 @@ struct ColumnWriter: ~Copyable {
     mutating func reset() {
         range.reset()
         bits.reset()
+        work = 0
     }
 
     var bitsSpent: Double { range.bitsSpent + Double(bits.bitsSpent) }

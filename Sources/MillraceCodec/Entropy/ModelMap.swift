@@ -10,7 +10,7 @@ enum ModelMap {
     static var longNumberBits: Int { 7 }
     static func numberCells(_ treeBits: Int) -> Int { 2 << treeBits }
 
-    // MARK: Sets of keys, one group of models per table (accounts 0, slots 1)
+    // MARK: Sets of keys, one group of models per table (accounts 0, slots 1, contracts 2, keys of mappings 3)
 
     static var gapBuckets: Int { 15 }
     static var gapUnary: Int { 8 }
@@ -27,7 +27,7 @@ enum ModelMap {
 
     // MARK: New keys and lists of ids
 
-    static var destroyedGap: Int { 2 * setStride }
+    static var destroyedGap: Int { 4 * setStride }
     static var newSlotAccountGap: Int { destroyedGap + numberCells(shortNumberBits) }
     /// By whether the slot before it is of the same account: is the distance below 2^64?
     static var newSlotIsNear: Int { newSlotAccountGap + numberCells(shortNumberBits) }
@@ -77,5 +77,35 @@ enum ModelMap {
     static var priceChanged: Int { ownPrice + numberCells(longNumberBits) }
     static var hasBalancer: Int { priceChanged + 1 }
 
-    static var count: Int { hasBalancer + 1 }
+    // MARK: Codes
+
+    static var codeLength: Int { hasBalancer + 1 }
+    static var codeCopies: Int { codeLength + numberCells(longNumberBits) }
+    static var codeCopyLength: Int { codeCopies + 1 }
+
+    // MARK: Slots by name
+
+    static var namePlaces: Int { codeCopyLength + numberCells(longNumberBits) }
+    static func nameContracts(_ list: Int) -> Int {
+        namePlaces + (1 + list) * numberCells(shortNumberBits)
+    }
+    static var nameKind: Int { nameContracts(4) }
+    static func nameCount(_ kind: Int) -> Int {
+        nameKind + 2 * SlotNames.kindCount + kind * numberCells(shortNumberBits)
+    }
+    /// The first plain slot 0, the gap to the next 1.
+    static func namePlain(_ next: Int) -> Int {
+        nameCount(SlotNames.kindCount) + next * numberCells(shortNumberBits)
+    }
+    static var nameTables: Int { namePlain(2) }
+    static var nameSwapped: Int { nameTables + numberCells(shortNumberBits) }
+    static func nameBase(_ role: Int) -> Int { nameSwapped + 1 + role * 16 }
+    static func nameEntries(_ list: Int) -> Int { nameBase(2) + list * numberCells(shortNumberBits) }
+    static func nameKey(_ role: Int) -> Int { nameEntries(4) + role * 8 }
+    static var nameNumber: Int { nameKey(4) }
+    static var nameArrayBase: Int { nameNumber + numberCells(longNumberBits) }
+    static var nameArrayIndex: Int { nameArrayBase + numberCells(shortNumberBits) }
+    static var nameDistance: Int { nameArrayIndex + numberCells(longNumberBits) }
+
+    static var count: Int { nameDistance + numberCells(shortNumberBits) }
 }

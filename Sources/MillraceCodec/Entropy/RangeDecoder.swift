@@ -40,6 +40,24 @@ struct RangeDecoder {
         return bit
     }
 
+    /// A bit that is 1 with probability `probability` of 4,096, from 1 to 4,095.
+    @inline(__always)
+    mutating func decode(probability: UInt32) -> Bool {
+        let bound = (range >> 12) &* probability
+        let bit = code < bound
+        if bit {
+            range = bound
+        } else {
+            code &-= bound
+            range &-= bound
+        }
+        while range < 1 << 24 {
+            range <<= 8
+            code = code << 8 | next()
+        }
+        return bit
+    }
+
     /// The encoder's last bytes may be left out zeroes: at most four lie beyond the end when nothing is missing.
     var isOverrun: Bool { position > count + 4 }
     /// Every byte has been read.

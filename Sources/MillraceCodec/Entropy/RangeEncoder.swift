@@ -45,6 +45,22 @@ struct RangeEncoder: ~Copyable {
         }
     }
 
+    /// A bit that is 1 with probability `probability` of 4,096, from 1 to 4,095.
+    @inline(__always)
+    mutating func encode(_ bit: Bool, probability: UInt32) {
+        let bound = (range >> 12) &* probability
+        if bit {
+            range = bound
+        } else {
+            low &+= UInt64(bound)
+            range &-= bound
+        }
+        while range < 1 << 24 {
+            range <<= 8
+            shiftLow()
+        }
+    }
+
     private mutating func shiftLow() {
         if low < 0xFF00_0000 || low > 0xFFFF_FFFF {
             let carry = UInt8(truncatingIfNeeded: low >> 32)

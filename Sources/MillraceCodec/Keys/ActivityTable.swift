@@ -55,6 +55,17 @@ final class ActivityTable {
     func encode(
         _ ids: UnsafePointer<UInt32>, count: Int, known: Int, table: Int, to writer: inout ColumnWriter
     ) {
+        let cold = encodeHot(ids, count: count, total: count, known: known, table: table, to: &writer)
+        if cold.count > 0 { encodeCold(cold.ids, count: cold.count, known: known, table: table, to: &writer) }
+    }
+
+    /// Writes those of the ids that have a history; gives the others, ascending, lent until the next call. `total` keys are
+    /// to be named in all, these and others.
+    func encodeHot(
+        _ ids: UnsafePointer<UInt32>, count: Int, total: Int, known: Int, table: Int,
+        to writer: inout ColumnWriter
+    ) -> (ids: UnsafePointer<UInt32>, count: Int) {
+        var coldCount = 0
         sorted.ensure(count)
         let sorted = sorted.base
         withUnsafeTemporaryAllocation(of: Int.self, capacity: 2 * ActivityClass.count + 1) { places in
@@ -77,27 +88,19 @@ final class ActivityTable {
                 sorted[ends[c]] = ids[i]
                 ends[c] &+= 1
             }
-            var left = count
-            for c in (0..<ActivityClass.count).reversed() where left > 0 {
-                let universe = universe(of: c, known: known)
-                guard universe > 0 else { continue }
+            coldCount = sizes[ActivityClass.cold]
+            var left = total
+            for c in (1..<ActivityClass.count).reversed() where left > 0 && starts[c + 1] > starts[c] {
                 let size = sizes[c]
-                // The cold ones, last, are those that are left.
-                if c != ActivityClass.cold {
-                    writer.number(
-                        UInt64(size), treeBits: ModelMap.shortNumberBits,
-                        ModelMap.classSize(table) + c * ModelMap.numberCells(ModelMap.shortNumberBits))
-                }
+                writer.number(
+                    UInt64(size), treeBits: ModelMap.shortNumberBits,
+                    ModelMap.classSize(table) + c * ModelMap.numberCells(ModelMap.shortNumberBits))
                 guard size > 0 else { continue }
                 left -= size
-                let members = sorted + (ends[c] - size)
-                if c == ActivityClass.cold {
-                    encodeCold(members, count: size, universe: universe, table: table, to: &writer)
-                } else {
-                    encodeListed(members, count: size, class: c, table: table, to: &writer)
-                }
+                encodeListed(sorted + (ends[c] - size), count: size, class: c, table: table, to: &writer)
             }
         }
+        return (UnsafePointer(sorted), coldCount)
     }
 
     private func encodeListed(
@@ -117,11 +120,11 @@ final class ActivityTable {
     }
 
     /// Cold keys are numbered by their places with those of the ids in reach left out.
-    private func encodeCold(
-        _ ids: UnsafePointer<UInt32>, count: Int, universe: Int, table: Int, to writer: inout ColumnWriter
+    func encodeCold(
+        _ ids: UnsafePointer<UInt32>, count: Int, known: Int, table: Int, to writer: inout ColumnWriter
     ) {
         let hot = UnsafePointer(hot.base)
-        var gaps = GapModel(count: count, universe: universe, table: table)
+        var gaps = GapModel(count: count, universe: coldPlaces(known: known), table: table)
         var below = 0
         var next = 0
         for i in 0..<count {
@@ -138,47 +141,64 @@ final class ActivityTable {
         into ids: UnsafeMutablePointer<UInt32>, other: UnsafeMutablePointer<UInt32>, count: Int, known: Int,
         table: Int, from reader: inout ColumnReader
     ) throws(CodecError) {
+        let found = try decodeHot(into: ids, total: count, known: known, table: table, from: &reader)
+        if found < count {
+            try decodeCold(into: ids + found, count: count - found, known: known, table: table, from: &reader)
+        }
+        sortAscending(ids, count: count, other: other)
+    }
+
+    /// Reads the keys with a history among `total` keys; gives their number.
+    func decodeHot(
+        into ids: UnsafeMutablePointer<UInt32>, total: Int, known: Int, table: Int,
+        from reader: inout ColumnReader
+    ) throws(CodecError) -> Int {
         var found = 0
-        for c in (0..<ActivityClass.count).reversed() where found < count {
-            let universe = universe(of: c, known: known)
-            guard universe > 0 else { continue }
-            let size =
-                c == ActivityClass.cold
-                ? count - found
-                : Int(
-                    truncatingIfNeeded: reader.number(
-                        treeBits: ModelMap.shortNumberBits,
-                        ModelMap.classSize(table) + c * ModelMap.numberCells(ModelMap.shortNumberBits)))
-            guard size <= count - found, size <= universe else { throw .badKey }
+        for c in (1..<ActivityClass.count).reversed() where found < total && starts[c + 1] > starts[c] {
+            let universe = starts[c + 1] - starts[c]
+            let size = Int(
+                truncatingIfNeeded: reader.number(
+                    treeBits: ModelMap.shortNumberBits,
+                    ModelMap.classSize(table) + c * ModelMap.numberCells(ModelMap.shortNumberBits)))
+            guard size <= total - found, size <= universe else { throw .badKey }
             guard size > 0 else { continue }
             var gaps = GapModel(count: size, universe: universe, table: table)
             let list = listed.base + starts[c]
-            let hot = UnsafePointer(hot.base)
             var next = 0
-            var below = 0
             for _ in 0..<size {
-                let gap = try gaps.decode(from: &reader)
-                let place = next + gap
-                if c == ActivityClass.cold {
-                    // The `place`-th not in reach: as many hot ones lie below it as satisfy place(hot[j]) - j <= place.
-                    below = firstIndex(in: hot, from: below, below: hotCount, counting: place)
-                    guard let id = spread.id(at: place + below) else { throw .badKey }
-                    ids[found] = UInt32(truncatingIfNeeded: id)
-                } else {
-                    ids[found] = list[place]
-                }
+                let place = next + (try gaps.decode(from: &reader))
+                ids[found] = list[place]
                 found += 1
                 next = place + 1
             }
             if reader.isOverrun { throw .truncated }
         }
-        guard found == count else { throw .badKey }
-        sortAscending(ids, count: count, other: other)
+        return found
     }
 
-    private func universe(of c: Int, known: Int) -> Int {
-        c == ActivityClass.cold ? spread.places(known) - hotCount : starts[c + 1] - starts[c]
+    /// Reads `count` keys without a history, ascending; at least one.
+    func decodeCold(
+        into ids: UnsafeMutablePointer<UInt32>, count: Int, known: Int, table: Int,
+        from reader: inout ColumnReader
+    ) throws(CodecError) {
+        let universe = coldPlaces(known: known)
+        guard count <= universe else { throw .badKey }
+        var gaps = GapModel(count: count, universe: universe, table: table)
+        let hot = UnsafePointer(hot.base)
+        var next = 0
+        var below = 0
+        for i in 0..<count {
+            let place = next + (try gaps.decode(from: &reader))
+            // The `place`-th not in reach: as many hot ones lie below it as satisfy place(hot[j]) - j <= place.
+            below = firstIndex(in: hot, from: below, below: hotCount, counting: place)
+            guard let id = spread.id(at: place + below) else { throw .badKey }
+            ids[i] = UInt32(truncatingIfNeeded: id)
+            next = place + 1
+        }
+        if reader.isOverrun { throw .truncated }
     }
+
+    private func coldPlaces(known: Int) -> Int { spread.places(known) - hotCount }
 
     /// The first index at or after `start` whose element satisfies `condition`, which stays true once it is; `end` if none.
     @inline(__always)
@@ -212,7 +232,11 @@ final class ActivityTable {
         var high = min(low + step - 1, end)
         while low < high {
             let middle = (low + high) / 2
-            if spread.place(of: Int(list[middle])) - middle > place { high = middle } else { low = middle + 1 }
+            if spread.place(of: Int(list[middle])) - middle > place {
+                high = middle
+            } else {
+                low = middle + 1
+            }
         }
         return low
     }

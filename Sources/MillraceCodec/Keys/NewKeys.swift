@@ -56,23 +56,21 @@ enum NewKeys {
 
     // MARK: Slots
 
-    /// Writes the new slots, and for each whether it has a change. A window's slots restart their ascent where one of its
-    /// mini-blocks begins.
+    /// Writes a window's new slots, and for each whether it has a change. Their ascent restarts where one of its mini-blocks
+    /// begins.
     static func encode(
-        slots: [NewSlot], isSingle: Bool, isChanged: (Int) -> Bool, to writer: inout ColumnWriter
+        slots: [NewSlot], isChanged: (Int) -> Bool, to writer: inout ColumnWriter
     ) {
         var account: UInt32 = 0
         var slot = U256.zero
         var isFirst = true
         for i in 0..<slots.count {
             let key = slots[i].key
-            if !isSingle {
-                let restarts =
-                    !isFirst
-                    && (key.account.index < account || (key.account.index == account && key.slot <= slot))
-                writer.bit(restarts, ModelMap.newSlotRestart)
-                if restarts { (account, slot, isFirst) = (0, .zero, true) }
-            }
+            let restarts =
+                !isFirst
+                && (key.account.index < account || (key.account.index == account && key.slot <= slot))
+            writer.bit(restarts, ModelMap.newSlotRestart)
+            if restarts { (account, slot, isFirst) = (0, .zero, true) }
             let gap = key.account.index - account
             writer.number(UInt64(gap), treeBits: ModelMap.shortNumberBits, ModelMap.newSlotAccountGap)
             let follows = gap == 0 && !isFirst
@@ -91,7 +89,7 @@ enum NewKeys {
 
     /// Reads new slots; appends the index of each changed one to `changed` and gives their number.
     static func decodeSlots(
-        _ count: Int, isSingle: Bool, accountEnd: Int, into slots: inout [NewSlot],
+        _ count: Int, accountEnd: Int, into slots: inout [NewSlot],
         changed: UnsafeMutablePointer<UInt32>, from reader: inout ColumnReader
     ) throws(CodecError) -> Int {
         var account = 0
@@ -99,7 +97,7 @@ enum NewKeys {
         var isFirst = true
         var changedCount = 0
         for i in 0..<count {
-            if !isSingle, reader.bit(ModelMap.newSlotRestart) { (account, slot, isFirst) = (0, .zero, true) }
+            if reader.bit(ModelMap.newSlotRestart) { (account, slot, isFirst) = (0, .zero, true) }
             let gap = reader.number(treeBits: ModelMap.shortNumberBits, ModelMap.newSlotAccountGap)
             guard gap < UInt64(max(accountEnd - account, 0)) else { throw .badKey }
             let follows = gap == 0 && !isFirst
@@ -127,8 +125,6 @@ enum NewKeys {
             if reader.bit(ModelMap.newSlotChanged) {
                 changed[changedCount] = UInt32(truncatingIfNeeded: i)
                 changedCount += 1
-            } else if isSingle {
-                throw .badKey
             }
             if i & 255 == 255, reader.isOverrun { throw .truncated }
         }
