@@ -1,6 +1,6 @@
 /// "Did you mean": the nearest of a few known names, for errors about text that people type.
 public enum Suggestion {
-    /// The candidate with the fewest edits (Levenshtein) from `text`, when that is at most a third of its length and at least
+    /// The candidate with the fewest edits from `text` (letters put in, left out, replaced, two neighbours swapped), when that is at most a third of its length and at least
     /// one edit is allowed; the first in case of a tie. Cost: lengths multiplied, over names cut at 64 bytes.
     public static func nearest(to text: String, among candidates: [String]) -> String? {
         let wanted = Array(text.lowercased().utf8.prefix(64))
@@ -20,16 +20,19 @@ public enum Suggestion {
     }
 
     static func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
-        var row = Array(0...b.count)
+        // Rows of the table: two letters back, one back, now.
+        var twoBack = [Int](repeating: 0, count: b.count + 1)
+        var back = Array(0...b.count)
+        var row = back
         for i in 0..<a.count {
-            var diagonal = row[0]
             row[0] = i + 1
             for j in 0..<b.count {
-                let replaced = diagonal + (a[i] == b[j] ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
+                var least = min(back[j] + (a[i] == b[j] ? 0 : 1), back[j + 1] + 1, row[j] + 1)
+                if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { least = min(least, twoBack[j - 1] + 1) }
+                row[j + 1] = least
             }
+            (twoBack, back, row) = (back, row, twoBack)
         }
-        return row[b.count]
+        return back[b.count]
     }
 }

@@ -3,6 +3,8 @@
 /// The part before `?` names the workload; every parameter has a default, may be given once, and is refused with a suggestion
 /// when its name is not known. `text` gives the canonical form, with everything written out that matters.
 
+import MillraceBase
+
 public struct WorkloadSpec: Hashable, Sendable {
     public enum Kind: String, Sendable, CaseIterable {
         /// Uniswap V2 swaps.
@@ -78,9 +80,8 @@ extension WorkloadSpec {
         guard let kind = Kind(rawValue: name) else {
             let known = Kind.allCases.map(\.rawValue)
             throw WorkloadError(
-                "unknown workload `\(name)`" + Spelling.suggestion(for: name, among: known)
-                    + ", expected one of "
-                    + known.joined(separator: ", "))
+                "unknown workload `\(name)`, expected one of " + known.joined(separator: ", ")
+                    + Suggestion.hint(for: name, among: known))
         }
         self.init(kind)
         var seen: [String] = []
@@ -118,9 +119,8 @@ extension WorkloadSpec {
         default:
             let known = WorkloadSpec.parameters.filter { $0 != (kind == .erc20 ? "pools" : "tokens") }
             throw WorkloadError(
-                "unknown parameter `\(parameter)` of workload `\(kind.rawValue)`"
-                    + Spelling.suggestion(for: parameter, among: known) + ", expected one of "
-                    + known.joined(separator: ", "))
+                "unknown parameter `\(parameter)` of workload `\(kind.rawValue)`, expected one of "
+                    + known.joined(separator: ", ") + Suggestion.hint(for: parameter, among: known))
         }
     }
 
@@ -153,31 +153,5 @@ extension WorkloadSpec {
         }
         throw WorkloadError(
             "parameter `\(parameter)` is `\(text)`, expected a number from 0 to 4 with at most four decimals")
-    }
-}
-
-/// "Did you mean": the nearest known word, if it is near.
-enum Spelling {
-    static func suggestion(for word: String, among known: [String]) -> String {
-        let ranked = known.map { (distance(Array(word.utf8.prefix(64)), Array($0.utf8)), $0) }
-        guard let best = ranked.min(by: { $0.0 < $1.0 }), best.0 <= max(2, best.1.utf8.count / 2) else {
-            return ""
-        }
-        return " (did you mean `\(best.1)`?)"
-    }
-
-    /// Levenshtein's distance; both words are short.
-    private static func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
-        var row = Array(0...b.count)
-        for (i, x) in a.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for (j, y) in b.enumerated() {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
-                diagonal = above
-            }
-        }
-        return row[b.count]
     }
 }

@@ -143,6 +143,8 @@ struct SuggestionTests {
     @Test func `near names are suggested and far ones are not`() {
         #expect(Suggestion.nearest(to: "lose", among: ["loss", "rate"]) == "loss")
         #expect(Suggestion.nearest(to: "RATE", among: ["loss", "rate"]) == "rate")
+        // Two neighbours swapped are one edit.
+        #expect(Suggestion.nearest(to: "tsp", among: ["zipf", "tps", "tokens"]) == "tps")
         #expect(Suggestion.nearest(to: "latency", among: ["loss", "rate"]) == nil)
         #expect(Suggestion.nearest(to: "", among: []) == nil)
     }
