@@ -81,6 +81,10 @@ public final class Codec {
         slotValues.beginPayload()
     }
 
+    /// Takes back the last `encode` or `decode`: what its payload taught the models is forgotten, and the next call finds the
+    /// coding state that this one found. For whoever will not apply the diff after all. Owes that no `advance` came since.
+    public func takeBack() { abandonPayload() }
+
     /// Forgets what the payload under way taught the models.
     func abandonPayload() {
         bank.restore()
