@@ -95,6 +95,42 @@ extension Programs {
                 == blocks.compactMap { $0["ratioToRaw"] as? Double }.min())
     }
 
+    @Test func `the page stands alone and escapes what it is given`() throws {
+        let folder = FileManager.default.temporaryDirectory
+            .appendingPathComponent("a<b>&'\"-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let recording = folder.appendingPathComponent("m.mill").path
+        let page = folder.appendingPathComponent("page.html").path
+        let made = try Program([
+            "generate", "swap?tps=500&accounts=100&pools=3&seconds=1", "--out", recording,
+        ])
+        #expect(made.status == 0, "\(made.errors)")
+        let run = try Program(["measure", "codec", recording, "--html", page, "--json"])
+        #expect(run.status == 0, "\(run.errors)")
+        let html = try String(contentsOfFile: page, encoding: .utf8)
+        #expect(html.hasPrefix("<!doctype html>"))
+        #expect(!html.contains("<script") && !html.contains("http") && !html.contains("url("))
+        #expect(!html.contains("<b>") && html.contains("a&lt;b&gt;&amp;&#39;&quot;"))
+        let cadence = try #require((run.object["cadences"] as? [[String: Any]])?.first)
+        let bytes = try #require(cadence["bytesPerTx"] as? Double)
+        #expect(html.contains("<strong>\(String(format: "%.2f", bytes))</strong>"))
+        for name in ["slot values", "c1, 100 ms", "zstd -19, one stream", "Time of a core, decoding"] {
+            #expect(html.contains(name), "\(name)")
+        }
+        // Every element that is opened is closed.
+        for tag in ["table", "tr", "td", "th", "section", "div", "p", "main", "pre", "i"] {
+            let opened =
+                html.components(separatedBy: "<\(tag)>").count
+                + html.components(separatedBy: "<\(tag) ").count - 2
+            #expect(opened == html.components(separatedBy: "</\(tag)>").count - 1, "\(tag)")
+        }
+        let nowhere = try Program([
+            "measure", "codec", recording, "--html", "/nowhere/page.html", "--no-peers",
+        ])
+        #expect(nowhere.status == 1 && nowhere.errors.contains("/nowhere/page.html"))
+    }
+
     /// Exit code and a part of the sentence.
     @Test(arguments: [
         (["generate:swap", "--workload", "swap"], 2, "not both"), ([], 2, "nothing to measure"),
@@ -103,7 +139,7 @@ extension Programs {
         (["x", "--cold-accounts", "2^41"], 2, "2^41"), (["x", "--cold-slots", "-1"], 2, "cold-slots"),
         (["x", "--seconds", "3"], 2, "--seconds"), (["/nowhere"], 1, "/nowhere"),
         (["/dev/null"], 1, "neither"), (["generate:swap", "--from-block", "7"], 2, "--from-block"),
-        (["x", "--mini-block", "0"], 2, "--mini-block"),
+        (["x", "--mini-block", "0"], 2, "--mini-block"), (["x", "--json", "--html", "-"], 2, "--html"),
         (["generate:swap?tps=100&accounts=50&pools=2", "--seconds", "1", "--cadence", "c3"], 1, "too short"),
         (
             ["generate:swap?tps=100&accounts=50&pools=2", "--seconds", "1", "--skip", "100"], 1,

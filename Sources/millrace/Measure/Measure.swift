@@ -43,6 +43,7 @@ struct MeasureCodec: ParsableCommand {
     @Option(name: .customLong("cold-slots"), help: "Likewise for slots.")
     var coldSlots = PowerOption(1 << 30)
     @Flag(inversion: .prefixedNo, help: "Run zstd on the same diffs.") var peers = true
+    @Option(help: ArgumentHelp("Also draw it: one self-contained page.", valueName: "file")) var html: String?
     @OptionGroup var output: OutputOptions
 
     private enum Input {
@@ -61,6 +62,9 @@ struct MeasureCodec: ParsableCommand {
         }
         if workload == nil, inputs.isEmpty {
             throw ValidationError("nothing to measure: give a file, generate:WORKLOAD or --workload WORKLOAD")
+        }
+        if html == "-", output.json {
+            throw ValidationError("--json has standard output for itself: give --html a file")
         }
         if inputs.count > 1, let generated = inputs.first(where: { $0.hasPrefix("generate:") }) {
             throw ValidationError("\(generated) is a stream of its own, and \(inputs.count) inputs are given")
@@ -99,6 +103,12 @@ struct MeasureCodec: ParsableCommand {
         }
         guard let report = CodecReport(measurement, source: name, files: inputs, cold: cold) else {
             throw Failure(.failed, "\(name): no transactions to measure after the first \(skip)")
+        }
+        if let html {
+            let command = CodecPage.shell(["millrace"] + CommandLine.arguments.dropFirst())
+            let file = try TextOutput(path: html)
+            try file.write(CodecPage(report: report, command: command).html)
+            try file.commit()
         }
         output.result(report.json, report.text)
     }
