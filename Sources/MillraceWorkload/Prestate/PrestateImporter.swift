@@ -50,10 +50,12 @@ public final class PrestateImporter {
     /// Accounts and slots that the block at hand has touched so far.
     private var touched = FirstTouches()
 
-    public init(state: State, rule: MiniBlockRule) {
+    /// Traces name no preimages: with `findsOperations` they are searched for.
+    public init(state: State, rule: MiniBlockRule, findsOperations: Bool = false) {
         self.state = state
         self.rule = rule
-        builder = DiffBuilder(state: state)
+        builder = DiffBuilder(
+            state: state, findsOperations: findsOperations, searchesPreimages: findsOperations)
         height = state.height
     }
 

@@ -28,6 +28,8 @@ final class OperationFinder {
         var group = FactBook.noGroup
         /// The holder, or the owner of an allowance.
         var party = Party(raw: 0)
+        /// Some transaction's change of it is in no action.
+        var isLeft = false
     }
     /// What is known of a pending account, found once per mini-block.
     private struct AccountRole: BitwiseCopyable {
@@ -76,6 +78,7 @@ final class OperationFinder {
     private var coinbase: UInt32 = AccountRole.none
     private var baseFee: UInt64 = 0
     private var timestamp: UInt32 = 0
+    private var isAnySlotLeft = false
 
     // Of the transaction at hand.
     @exclusivity(unchecked) private var moves = CellArray<TokenMove>()
@@ -102,7 +105,7 @@ final class OperationFinder {
         slotRoles.extend(to: writes.slotCount, repeating: SlotRole())
         accountRoles.removeAll()
         accountRoles.extend(to: writes.accountCount, repeating: AccountRole())
-        (coinbase, baseFee, timestamp) = (AccountRole.none, 0, 0)
+        (coinbase, baseFee, timestamp, isAnySlotLeft) = (AccountRole.none, 0, 0, false)
 
         var made = Section()
         if trace.transactionCount > 0, trace.transactionCount <= OperationFinder.transactionsMax {
@@ -112,6 +115,7 @@ final class OperationFinder {
                 examine(transaction, of: trace, writes, &diff)
             }
             found.write(into: &diff.operations, section: &made)
+            if isAnySlotLeft { appendOrigins(writes, &diff.operations) }
         }
         made.newCodes = UInt32(truncatingIfNeeded: diff.newCodes.count)
         made.newAccounts = UInt32(truncatingIfNeeded: diff.newAccounts.count)
@@ -153,7 +157,8 @@ final class OperationFinder {
                 let line = trace.accountsBase + i
                 sum = sum &+ (line.pointee.newBalance &- line.pointee.oldBalance)
             }
-            if sum.isNegative, let burnt = sum.negated.asUInt128 { found.add(burnt: burnt) }
+            guard sum.isNegative, let burnt = sum.negated.asUInt128 else { continue }
+            found.add(burnt: burnt, isPlain: trace.slots(of: transaction).isEmpty)
         }
         baseFee = found.found
     }
@@ -164,7 +169,10 @@ final class OperationFinder {
         _ transaction: Int, of trace: borrowing TransactionTrace, _ writes: PendingWrites,
         _ diff: inout StateDiff
     ) {
-        guard let sender = sender(trace, trace.accounts(of: transaction), writes) else { return }
+        guard let sender = sender(trace, trace.accounts(of: transaction), writes) else {
+            leave(trace, trace.slots(of: transaction))
+            return
+        }
         ethers.removeAll()
         var (sum, senderLoss, gain) = (U256.zero, U256.zero, U256.zero)
         for i in trace.accounts(of: transaction) {
@@ -182,6 +190,7 @@ final class OperationFinder {
         findSwaps(writes, &diff)
         let isPlain = trace.slots(of: transaction).isEmpty
         guard let fee = fee(burnt: sum.negated, gain: gain, senderLoss: senderLoss, isPlain: isPlain) else {
+            leave(trace, trace.slots(of: transaction))
             return
         }
         actionGroups.removeAll()
@@ -189,9 +198,38 @@ final class OperationFinder {
         appendMoves(writes, &diff)
         appendSwaps()
         matchAllowances(writes, &diff)
-        if found.openActions.count > OperationFinder.actionsMax { found.dropOpenActions() }
+        if found.openActions.count > OperationFinder.actionsMax {
+            found.dropOpenActions()
+            leave(trace, trace.slots(of: transaction))
+        }
+        for i in 0..<moves.count where moves.base[i].isLeft { leave(moves.base[i].entry) }
         found.close(sender: AccountID(writes.accounts[Int(sender)].id), gas: fee.gas, price: fee.price)
     }
+
+    // MARK: What no action accounts for
+
+    private func leave(_ slot: UInt32) {
+        slotRoles.base[Int(slot)].isLeft = true
+        isAnySlotLeft = true
+    }
+
+    private func leave(_ trace: borrowing TransactionTrace, _ lines: Range<Int>) {
+        for i in lines { leave(trace.slotsBase[i].entry) }
+    }
+
+    /// The origins of changed slots that were known before and are not all in actions, by id.
+    private func appendOrigins(_ writes: PendingWrites, _ operations: inout Operations) {
+        for i in 0..<writes.slotCount where slotRoles.base[i].isLeft {
+            let slot = writes.slots + i
+            if slot.pointee.id == PendingSlot.unknown || slot.pointee.old == slot.pointee.value { continue }
+            let preimage = writes.preimage(of: i)
+            if preimage == .none { continue }
+            operations.origins.append(SlotOrigin(id: SlotID(slot.pointee.id), preimage: preimage))
+        }
+        operations.origins.sort { $0.id < $1.id }
+    }
+
+    // MARK: Senders
 
     /// The known account without code whose nonce rose by one; of several the first whose balance fell.
     private func sender(
@@ -237,7 +275,10 @@ final class OperationFinder {
         plains.removeAll()
         allowances.removeAll()
         (newlySet, cleared) = (0, 0)
-        if lines.count > OperationFinder.movesMax { return }
+        if lines.count > OperationFinder.movesMax {
+            leave(trace, lines)
+            return
+        }
         for i in lines {
             let line = trace.slotsBase[i]
             if line.old == line.new { continue }
@@ -249,10 +290,11 @@ final class OperationFinder {
             case .balance:
                 moves.append(
                     TokenMove(
-                        group: role.pointee.group, party: role.pointee.party, old: line.old, new: line.new))
+                        entry: line.entry, group: role.pointee.group, party: role.pointee.party,
+                        old: line.old, new: line.new))
             case .plain: plains.append(OtherSlot(entry: line.entry, old: line.old, new: line.new))
             case .allowance: allowances.append(OtherSlot(entry: line.entry, old: line.old, new: line.new))
-            case .unseen, .other: break
+            case .unseen, .other: leave(line.entry)
             }
         }
     }
@@ -327,7 +369,10 @@ final class OperationFinder {
         for i in 0..<moves.count where !moves.base[i].rest.isZero {
             let group = moves.base[i].group
             let fact = book.groups[Int(group)].fact
-            if fact == .none { continue }
+            if fact == .none {
+                moves.base[i].isLeft = true
+                continue
+            }
             var sum = U256.zero
             for j in i..<moves.count where moves.base[j].group == group {
                 sum = sum &+ moves.base[j].rest
@@ -341,6 +386,7 @@ final class OperationFinder {
             if !book.groups[Int(group)].hasSupply,
                 book.learn(.supply(token: fact, slot: supply), into: &diff) == nil
             {
+                clearMoves(of: group, from: i)
                 continue
             }
             for j in i..<moves.count where moves.base[j].group == group && !moves.base[j].rest.isZero {
@@ -356,7 +402,10 @@ final class OperationFinder {
 
     /// What nobody else's loss explains.
     private func clearMoves(of group: UInt32, from first: Int) {
-        for j in first..<moves.count where moves.base[j].group == group { moves.base[j].rest = .zero }
+        for j in first..<moves.count where moves.base[j].group == group && !moves.base[j].rest.isZero {
+            moves.base[j].rest = .zero
+            moves.base[j].isLeft = true
+        }
     }
 
     /// Pays from those who lost to those who gained: equal amounts first, then in order, until one side is through.
@@ -594,22 +643,24 @@ final class OperationFinder {
     private func matchAllowances(_ writes: PendingWrites, _ diff: inout StateDiff) {
         for i in 0..<allowances.count {
             let change = allowances.base[i]
-            guard change.new < change.old else { continue }
             let entry = writes.slots + Int(change.entry)
-            guard case .nested(let base, _, let inner) = writes.preimage(of: Int(change.entry)) else {
+            let contract = AccountID(writes.accounts[Int(entry.pointee.account)].id)
+            guard change.new < change.old,
+                case .nested(let base, _, let inner) = writes.preimage(of: Int(change.entry)),
+                match(
+                    change.old &- change.new, of: slotRoles.base[Int(change.entry)].party, contract, base,
+                    spender: Address(truncating: inner), &diff)
+            else {
+                leave(change.entry)
                 continue
             }
-            let contract = AccountID(writes.accounts[Int(entry.pointee.account)].id)
-            match(
-                change.old &- change.new, of: slotRoles.base[Int(change.entry)].party, contract, base,
-                spender: Address(truncating: inner), &diff)
         }
     }
 
     private func match(
         _ fall: U256, of owner: Party, _ contract: AccountID, _ base: U256, spender: Address,
         _ diff: inout StateDiff
-    ) {
+    ) -> Bool {
         let open = found.openActions
         var (one, total, group) = (-1, U256.zero, FactBook.noGroup)
         for index in open where isPaid(index, of: open, by: owner, contract) {
@@ -618,14 +669,14 @@ final class OperationFinder {
             total = total &+ amount
             group = actionGroups.base[index - open.lowerBound]
         }
-        guard group != FactBook.noGroup, one >= 0 || total == fall else { return }
+        guard group != FactBook.noGroup, one >= 0 || total == fall else { return false }
         if !book.groups[Int(group)].hasAllowances {
             let token = book.groups[Int(group)].fact
-            guard book.learn(.allowances(token: token, base: base), into: &diff) != nil else { return }
+            guard book.learn(.allowances(token: token, base: base), into: &diff) != nil else { return false }
         }
         guard book.groups[Int(group)].allowanceBase == base,
             let spender = book.spender(spender) ?? book.learn(.spender(spender), into: &diff)
-        else { return }
+        else { return false }
         if one >= 0 {
             found.setSpender(spender, of: one)
         } else {
@@ -633,6 +684,7 @@ final class OperationFinder {
                 found.setSpender(spender, of: index)
             }
         }
+        return true
     }
 
     /// The action takes from the owner, of a token of the contract, and no allowance is named for it yet.

@@ -3,14 +3,19 @@
 internal import MillraceBase
 
 struct TokenMove: BitwiseCopyable {
+    /// Index of the pending slot.
+    let entry: UInt32
     let group: UInt32
     let party: Party
     let old: U256
     let new: U256
     /// What no action accounts for yet, modulo 2^256: upper half negative.
     var rest: U256
+    /// No action accounts for all of it.
+    var isLeft = false
 
-    init(group: UInt32, party: Party, old: U256, new: U256) {
+    init(entry: UInt32, group: UInt32, party: Party, old: U256, new: U256) {
+        self.entry = entry
         self.group = group
         self.party = party
         self.old = old
