@@ -7,7 +7,7 @@ import Testing
 
 @testable import MillraceDiff
 
-/// The list of writes in a `diff` vector (Spec 20.9).
+/// The list of writes in a `diff` vector (Spec 20.11).
 enum WriteList {
     enum Write {
         case endOfMiniBlock

@@ -1,4 +1,4 @@
-/// Spec 20.7 written down the plain way: every leaf and node from scratch, recursion instead of levels kept.
+/// Spec 20.9 written down the plain way: every leaf and node from scratch, recursion instead of levels kept.
 
 import MillraceBase
 import MillraceCrypto

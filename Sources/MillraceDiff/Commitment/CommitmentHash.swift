@@ -1,4 +1,4 @@
-/// The messages that are hashed for a state commitment. Spec 20.7.
+/// The messages that are hashed for a state commitment. Spec 20.9.
 ///
 /// Each fits one BLAKE2b block and each kind has a length of its own (a node is 128 bytes), which keeps the kinds apart:
 /// BLAKE2b hashes the length with the message. So no block is spent on a tag or key.

@@ -1,4 +1,4 @@
-/// A tree of BLAKE2b-256 hashes with four children per node, over leaves numbered from 0. Spec 20.7.
+/// A tree of BLAKE2b-256 hashes with four children per node, over leaves numbered from 0. Spec 20.9.
 ///
 ///     level 2                    n                      the root: the only node of the top level
 ///     level 1        n        n        n        n       4 × 32 bytes are exactly one BLAKE2b block

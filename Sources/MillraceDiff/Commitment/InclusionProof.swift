@@ -1,4 +1,4 @@
-/// That an account or a slot had a value when the state had a commitment, checked without any state. Spec 20.8.
+/// That an account or a slot had a value when the state had a commitment, checked without any state. Spec 20.10.
 ///
 /// A proof comes from anyone: decoding is total and allocates no more than the input is long, and checking costs one hash
 /// per level (at most 17) and one for the root. What is checked is everything in the proof: id, key, value and counts.

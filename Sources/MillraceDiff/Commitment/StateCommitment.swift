@@ -1,5 +1,5 @@
 /// The commitment to a state: one 32-byte hash of every account, slot and code, kept up to date by rehashing only what
-/// changed. Replicas compare theirs with the signed one at every EVM block; it also gives inclusion proofs. Spec 20.7.
+/// changed. Replicas compare theirs with the signed one at every EVM block; it also gives inclusion proofs. Spec 20.9.
 /// It is not Ethereum's state root and takes its place here only.
 ///
 ///     let commitment = StateCommitment(of: state)      // marks everything that is there

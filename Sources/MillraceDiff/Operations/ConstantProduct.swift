@@ -1,4 +1,4 @@
-/// The price rule of constant-product pools, as the contracts compute it. Spec 20.7.
+/// The price rule of constant-product pools, as the contracts compute it. Spec 20.7.1.
 
 public import MillraceBase
 

@@ -159,8 +159,8 @@ import Testing
         #expect(outcome.actions.map(\.isChained) == [false, true])
         #expect(outcome.actions.map(\.amount) == [10_000, 0])
         #expect(outcome.actions.allSatisfy { $0.isByFormula })
-        #expect(outcome.actions.map(\.payer) == [party(alice), party(pool2)])
-        #expect(outcome.actions.map(\.payee) == [party(pool), party(carol)])
+        #expect(outcome.actions.map(\.payer) == [party(alice), party(pool)])
+        #expect(outcome.actions.map(\.payee) == [party(pool2), party(carol)])
     }
 
     @Test func `a pool that keeps another share is learned with it`() throws {
@@ -211,6 +211,49 @@ import Testing
         #expect(outcome.actions[0].amountOut.isZero && !outcome.actions[1].amountOut.isZero)
     }
 
+    @Test func `swaps around an addition of liquidity carry their amounts`() throws {
+        func swapOnce(_ amount: UInt64) {
+            let out = chain.quote(pool, amount, zeroForOne: true)
+            chain.transact(alice) {
+                chain.pay(tokenA, alice, pool, U256(amount))
+                chain.pay(tokenB, pool, alice, out)
+                chain.synchronise(pool, tokenA, tokenB)
+            }
+        }
+        swapOnce(10_000)
+        chain.transact(bob) {
+            chain.pay(tokenA, bob, pool, 50_000)
+            chain.pay(tokenB, bob, pool, 70_000)
+            chain.synchronise(pool, tokenA, tokenB)
+        }
+        swapOnce(20_000)
+        let outcome = try chain.seal()
+        #expect(outcome.comparison.isExact)
+        #expect(outcome.actions.filter { $0.kind == .swap }.map(\.isByFormula) == [false, false])
+        #expect(outcome.actions.filter { $0.kind == .transfer }.map(\.amount) == [50_000, 70_000])
+        swapOnce(10_000)
+        #expect(try chain.seal().actions.map(\.isByFormula) == [true])
+    }
+
+    @Test func `a swap that nobody is seen to pay is paid by transfers to the pool`() throws {
+        // Carol's payment loses a tenth on its way into the second pool.
+        let middle = chain.quote(pool, 100_000, zeroForOne: true)
+        let arrived = U256(middle.w0 * 9 / 10)
+        let out = chain.quote(pool2, arrived.w0, zeroForOne: true)
+        chain.transact(alice) {
+            chain.pay(tokenA, alice, pool, 100_000)
+            chain.change(tokenB, pool, by: U256.zero &- middle)
+            chain.change(tokenB, pool2, by: arrived)
+            chain.change(tokenB, carol, by: middle &- arrived)
+            chain.pay(tokenC, pool2, alice, out)
+            chain.synchronise(pool, tokenA, tokenB)
+            chain.synchronise(pool2, tokenB, tokenC)
+        }
+        let outcome = try chain.seal()
+        #expect(outcome.comparison.right == outcome.comparison.changed)
+        #expect(outcome.actions.filter { $0.kind == .swap }.count == 2)
+    }
+
     @Test func `a failed transaction is a sender and a fee`() throws {
         chain.transact(alice, gas: 31_337)
         let outcome = try chain.seal()
@@ -232,6 +275,8 @@ import Testing
         #expect(outcome.comparison.isExact)
         #expect(outcome.actions.map(\.kind) == [.mint, .burn])
         #expect(outcome.actions.map(\.amount) == [4_000, 1_500])
+        #expect(outcome.actions.map(\.payer) == [party(alice), party(bob)])
+        #expect(outcome.actions.map(\.payee) == [party(bob), party(alice)])
         #expect(outcome.diff.newFacts.last == .supply(token: FactID(0), slot: 2))
     }
 

@@ -92,9 +92,7 @@ struct NaiveExecution {
                 }
                 turns[action.fact, default: 0] += 1
                 let feeds = index + 1 < actions.count && actions[index + 1].isChained
-                amountOut[index] = swap(
-                    action, amountOut[index - 1], feeds: feeds ? actions[index + 1].fact : nil,
-                    section.timestamp)
+                amountOut[index] = swap(action, amountOut[index - 1], feeds: feeds, section.timestamp)
                 isMoving = true
             }
             waiting = left
@@ -102,8 +100,7 @@ struct NaiveExecution {
         stuck += waiting.count
     }
 
-    private mutating func swap(_ action: Action, _ chained: U256?, feeds next: FactID?, _ now: UInt32) -> U256
-    {
+    private mutating func swap(_ action: Action, _ chained: U256?, feeds: Bool, _ now: UInt32) -> U256 {
         guard case .pool(let contract, let token0, let token1, let kept) = facts[Int(action.fact.index)]
         else {
             return 0
@@ -120,16 +117,14 @@ struct NaiveExecution {
                 for: amount, reserveIn: reserveIn, reserveOut: reserveOut, kept: kept) ?? 0
             : action.amountOut
         let (tokenIn, tokenOut) = action.zeroForOne ? (token0, token1) : (token1, token0)
-        if !action.isChained {
+        if action.isChained {
+            // Paid by the pool before, and only now: swaps in between must not see it.
+            changeBalance(tokenIn, of: pool, by: amount)
+        } else {
             pay(tokenIn, amount, from: address(action.payer), to: pool, spender: action.spender)
         }
-        if let next {
-            if case .pool(let contract, _, _, _) = facts[Int(next.index)] {
-                pay(tokenOut, out, from: pool, to: address(Party(contract)), spender: .none)
-            }
-        } else {
-            pay(tokenOut, out, from: pool, to: address(action.payee), spender: .none)
-        }
+        changeBalance(tokenOut, of: pool, by: U256.zero &- out)
+        if !feeds { changeBalance(tokenOut, of: address(action.payee), by: out) }
         let elapsed = now &- reserves.timestamp
         if elapsed > 0, reserves.reserve0 > 0, reserves.reserve1 > 0 {
             let (zero, one) = (U256(wide: reserves.reserve0), U256(wide: reserves.reserve1))
@@ -140,9 +135,9 @@ struct NaiveExecution {
                 $0 &+ (zero << 112).quotientAndRemainder(dividingBy: one).quotient &* U256(UInt64(elapsed))
             }
         }
-        let paid = (reserveIn &+ amount.low128) & ConstantProduct.reserveMax
-        let left = (reserveOut &- out.low128) & ConstantProduct.reserveMax
-        (reserves.reserve0, reserves.reserve1) = action.zeroForOne ? (paid, left) : (left, paid)
+        // Reserves become the pool's balances.
+        reserves.reserve0 = holding(token0, of: pool).low128 & ConstantProduct.reserveMax
+        reserves.reserve1 = holding(token1, of: pool).low128 & ConstantProduct.reserveMax
         reserves.timestamp = now
         changeSlot(pool, PoolReserves.slot) { _ in reserves.word }
         return out
@@ -156,7 +151,7 @@ struct NaiveExecution {
         guard spender != .none, case .spender(let spender) = facts[Int(spender.index)],
             case .token(let contract, _, _) = facts[Int(token.index)]
         else { return }
-        for case .allowances(token, let base) in facts {
+        for case .allowances(token, let base) in facts.reversed() {
             let number = Keccak256.nestedSlot(base: base, outer: payer.word, inner: spender.word)
             changeSlot(address(Party(contract)), number) { $0 &- amount }
             break
@@ -171,9 +166,15 @@ struct NaiveExecution {
         changeSlot(address(Party(contract)), number) { $0 &+ amount }
     }
 
+    private func holding(_ token: FactID, of holder: Address) -> U256 {
+        guard case .token(let contract, let base, _) = facts[Int(token.index)] else { return 0 }
+        let number = Keccak256.mappingSlot(key: holder.word, base: base)
+        return slot(Cell(contract: address(Party(contract)), slot: number))
+    }
+
     private mutating func changeSupply(_ token: FactID, by amount: U256) {
         guard case .token(let contract, _, _) = facts[Int(token.index)] else { return }
-        for case .supply(token, let number) in facts {
+        for case .supply(token, let number) in facts.reversed() {
             changeSlot(address(Party(contract)), number) { $0 &+ amount }
             break
         }

@@ -26,8 +26,10 @@ struct PoolRecord: BitwiseCopyable {
     /// Indices of groups.
     let token0: UInt32, token1: UInt32
     let kept: UInt16
-    /// Of the section at hand: what executing the operations so far makes of the reserves, and how many swaps they are.
+    /// Of the section at hand: the reserves the last swap left, and how many swaps there were.
     var section: UInt64 = 0
+    /// Something but swaps moves what the pool holds: executing its swaps need not find the reserves that they found.
+    var isSpoilt = false
     var turn: UInt32 = 0
     var reserve0: UInt128 = 0
     var reserve1: UInt128 = 0
@@ -52,6 +54,8 @@ struct FactBook {
     private var known: [ContractFact] = []
     /// The group of a token's fact, `noGroup` for other facts.
     private var groupOfFact: [UInt32] = []
+    /// The pool of a pool's fact, `noGroup` for other facts.
+    private var poolOfFact: [UInt32] = []
     /// Known facts that the state had when the last diff was begun.
     private var settled = 0
     private var candidates = 0
@@ -80,6 +84,7 @@ struct FactBook {
         let id = FactID(UInt32(truncatingIfNeeded: known.count))
         known.append(fact)
         groupOfFact.append(FactBook.noGroup)
+        poolOfFact.append(FactBook.noGroup)
         switch fact {
         case .token(let contract, let base, let keyFirst):
             // Slots of the other order come without preimages.
@@ -91,11 +96,11 @@ struct FactBook {
             }
             groupOfFact[Int(id.index)] = group
         case .allowances(let token, let base):
-            guard let group = self.group(of: token), !groups[group].hasAllowances else { return }
+            guard let group = self.group(of: token) else { return }
             groups[group].hasAllowances = true
             groups[group].allowanceBase = base
         case .supply(let token, let slot):
-            guard let group = self.group(of: token), !groups[group].hasSupply else { return }
+            guard let group = self.group(of: token) else { return }
             groups[group].hasSupply = true
             groups[group].supplySlot = slot
         case .spender(let address):
@@ -104,6 +109,7 @@ struct FactBook {
             guard let group0 = group(of: token0), let group1 = group(of: token1), poolIndex[contract] == nil
             else { return }
             poolIndex[contract] = UInt32(truncatingIfNeeded: pools.count)
+            poolOfFact[Int(id.index)] = UInt32(truncatingIfNeeded: pools.count)
             pools.append(
                 PoolRecord(
                     contract: contract, fact: id, token0: UInt32(group0), token1: UInt32(group1), kept: kept))
@@ -130,6 +136,18 @@ struct FactBook {
     }
 
     func pool(_ contract: AccountID) -> Int? { poolIndex[contract].map { Int($0) } }
+
+    /// Something but a swap wrote the reserves of this contract, if it is a pool.
+    mutating func spoil(_ contract: AccountID) {
+        if let pool = pool(contract) { pools[pool].isSpoilt = true }
+    }
+
+    func isSpoilt(_ fact: FactID) -> Bool {
+        guard Int(fact.index) < poolOfFact.count, poolOfFact[Int(fact.index)] != FactBook.noGroup else {
+            return true
+        }
+        return pools[Int(poolOfFact[Int(fact.index)])].isSpoilt
+    }
 
     func spender(_ address: Address) -> FactID? { spenderIndex[address] }
 

@@ -53,6 +53,17 @@ struct FoundActions {
 
     // MARK: Canonical form
 
+    /// Swaps by formula name no amount out; those of pools that something else moved do.
+    mutating func settleFormulas(isSpoilt: (FactID) -> Bool) {
+        for i in actions.indices where actions[i].isByFormula {
+            if isSpoilt(actions[i].fact) {
+                actions[i].isByFormula = false
+            } else {
+                actions[i].amountOut = .zero
+            }
+        }
+    }
+
     /// Appends everything in canonical order and counts it in `section`.
     mutating func write(into operations: inout Operations, section: inout Section) {
         order.removeAll(keepingCapacity: true)

@@ -114,6 +114,7 @@ final class OperationFinder {
             for transaction in 0..<trace.transactionCount {
                 examine(transaction, of: trace, writes, &diff)
             }
+            found.settleFormulas { book.isSpoilt($0) }
             found.write(into: &diff.operations, section: &made)
             if isAnySlotLeft { appendOrigins(writes, &diff.operations) }
         }
@@ -194,8 +195,9 @@ final class OperationFinder {
             return
         }
         actionGroups.removeAll()
-        appendEther(fee, sender: sender, writes)
-        appendMoves(writes, &diff)
+        let senderParty = party(ofAccount: sender, writes)
+        appendEther(fee, sender: senderParty, writes)
+        appendMoves(sender: senderParty, writes, &diff)
         appendSwaps()
         matchAllowances(writes, &diff)
         if found.openActions.count > OperationFinder.actionsMax {
@@ -365,7 +367,7 @@ final class OperationFinder {
     }
 
     /// Transfers, mints and burns out of what the swaps left of each token's moves.
-    private func appendMoves(_ writes: PendingWrites, _ diff: inout StateDiff) {
+    private func appendMoves(sender: Party, _ writes: PendingWrites, _ diff: inout StateDiff) {
         for i in 0..<moves.count where !moves.base[i].rest.isZero {
             let group = moves.base[i].group
             let fact = book.groups[Int(group)].fact
@@ -393,8 +395,8 @@ final class OperationFinder {
                 let (party, rest) = (moves.base[j].party, moves.base[j].rest)
                 append(
                     rest.isNegative
-                        ? Action(.burn, fact: fact, payer: party, payee: party, amount: rest.negated)
-                        : Action(.mint, fact: fact, payer: party, payee: party, amount: rest), group)
+                        ? Action(.burn, fact: fact, payer: party, payee: sender, amount: rest.negated)
+                        : Action(.mint, fact: fact, payer: sender, payee: party, amount: rest), group)
                 moves.base[j].rest = .zero
             }
         }
@@ -447,12 +449,15 @@ final class OperationFinder {
             let plain = plains.base[i]
             let entry = writes.slots + Int(plain.entry)
             guard entry.pointee.slot == PoolReserves.slot else { continue }
+            let count = swaps.count
             findSwap(plain, entry, writes, &diff)
+            if swaps.count == count { book.spoil(AccountID(writes.accounts[Int(entry.pointee.account)].id)) }
         }
-        // Who is paid straight by another pool.
-        for i in 0..<swaps.count where swaps.base[i].previous < 0 {
+        // Who is paid straight by another pool. A literal cannot stand in a chain.
+        for i in 0..<swaps.count where swaps.base[i].party.literal == nil {
             for j in 0..<swaps.count
-            where j != i && swaps.base[j].next < 0 && swaps.base[j].groupOut == swaps.base[i].groupIn
+            where j != i && swaps.base[j].party.literal == nil && swaps.base[j].next < 0
+                && swaps.base[j].groupOut == swaps.base[i].groupIn
                 && swaps.base[j].amountOut == swaps.base[i].amountIn && !follows(i, j)
             {
                 swaps.base[i].previous = j
@@ -473,7 +478,10 @@ final class OperationFinder {
                 moves.base[payer].rest = moves.base[payer].rest &+ swap.amountIn
             } else {
                 moves.base[swap.moveIn].rest = swap.amountIn
+                book.withPool(swap.pool) { $0.isSpoilt = true }
             }
+        } else {
+            swaps.base[index].payer = swaps.base[swap.previous].party
         }
         if swap.next < 0 {
             if let payee = counterpart(of: swap.amountOut, in: swap.groupOut, isPayer: false) {
@@ -481,7 +489,10 @@ final class OperationFinder {
                 moves.base[payee].rest = moves.base[payee].rest &- swap.amountOut
             } else {
                 moves.base[swap.moveOut].rest = swap.amountOut.negated
+                book.withPool(swap.pool) { $0.isSpoilt = true }
             }
+        } else {
+            swaps.base[index].payee = swaps.base[swap.next].party
         }
     }
 
@@ -557,16 +568,16 @@ final class OperationFinder {
             if pool.section != section {
                 pool.section = section
                 pool.turn = 0
+                pool.isSpoilt = false
                 let base = PoolReserves(word: entry.pointee.old)
                 (pool.reserve0, pool.reserve1) = (base.reserve0, base.reserve1)
             }
-            let (reserveIn, reserveOut) =
-                zeroForOne ? (pool.reserve0, pool.reserve1) : (pool.reserve1, pool.reserve0)
+            // Something else moved them since.
+            if pool.reserve0 != old.reserve0 || pool.reserve1 != old.reserve1 { pool.isSpoilt = true }
             let out = ConstantProduct.amountOut(
-                for: amountIn, reserveIn: reserveIn, reserveOut: reserveOut, kept: pool.kept)
-            let inward = (reserveIn &+ amountIn.low128) & ConstantProduct.reserveMax
-            let outward = (reserveOut &- amountOut.low128) & ConstantProduct.reserveMax
-            (pool.reserve0, pool.reserve1) = zeroForOne ? (inward, outward) : (outward, inward)
+                for: amountIn, reserveIn: zeroForOne ? old.reserve0 : old.reserve1,
+                reserveOut: zeroForOne ? old.reserve1 : old.reserve0, kept: pool.kept)
+            (pool.reserve0, pool.reserve1) = (new.reserve0, new.reserve1)
             return (out == amountOut, (pool.token0, pool.token1))
         }
         timestamp = new.timestamp
@@ -624,7 +635,8 @@ final class OperationFinder {
         action.zeroForOne = swap.zeroForOne
         action.isChained = swap.previous >= 0
         action.isByFormula = swap.isByFormula
-        action.amountOut = swap.isByFormula ? .zero : swap.amountOut
+        // Until it is known whether the pool is left alone for the rest of the section.
+        action.amountOut = swap.amountOut
         action.turn = book.withPool(swap.pool) { pool in
             pool.turn &+= 1
             return pool.turn &- 1
@@ -753,14 +765,13 @@ final class OperationFinder {
     }
 
     /// What is left of the changes of ether when fee and tip are taken out, from losers to gainers: equal amounts first.
-    private func appendEther(_ fee: Fee, sender: UInt32, _ writes: PendingWrites) {
+    private func appendEther(_ fee: Fee, sender: Party, _ writes: PendingWrites) {
         if ethers.count > OperationFinder.movesMax { return }
         let price = U256(fee.price)
-        let senderParty = party(ofAccount: sender, writes)
         let coinbaseParty = coinbase == AccountRole.none ? nil : party(ofAccount: coinbase, writes)
         let (all, count) = (ethers.base, ethers.count)
         for i in 0..<count {
-            if all[i].party == senderParty { all[i].rest = all[i].rest &+ U256(fee.gas) &* price }
+            if all[i].party == sender { all[i].rest = all[i].rest &+ U256(fee.gas) &* price }
             if all[i].party == coinbaseParty {
                 all[i].rest = all[i].rest &- U256(fee.gas) &* (price &- U256(baseFee))
             }
