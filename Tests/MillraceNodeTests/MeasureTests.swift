@@ -95,6 +95,36 @@ extension Programs {
                 == blocks.compactMap { $0["ratioToRaw"] as? Double }.min())
     }
 
+    @Test func `the source's entropy is estimated from what the transactions did`() throws {
+        let run = try Program([
+            "measure", "codec", "generate:erc20?tps=20000&accounts=2000&tokens=20", "--seconds", "1",
+            "--json",
+            "--cadence", "c0", "--skip", "5000",
+        ])
+        #expect(run.status == 0, "\(run.errors)")
+        let entropy = try #require(run.object["entropy"] as? [String: Any])
+        #expect(try #require(entropy["understoodShare"] as? Double) > 0.99)
+        let parts = try #require(entropy["parts"] as? [[String: Any]])
+        let bits = Dictionary(
+            uniqueKeysWithValues: parts.map { ($0["name"] as? String ?? "", $0["bitsPerTx"] as? Double ?? 0) }
+        )
+        let whole = try #require(entropy["sourceBytesPerTx"] as? Double)
+        #expect(abs(bits.values.reduce(0, +) / 8 - whole) < 0.01)
+        let payload = try #require(
+            (run.object["cadences"] as? [[String: Any]])?.first?["bytesPerTx"] as? Double)
+        #expect(whole > 5 && whole < payload, "\(whole) of \(payload)")
+        // Zipf's law with exponent 1 over 2,000 users, added up here.
+        let weights = (1...2_000).map { 1 / Double($0) }
+        let sum = weights.reduce(0, +)
+        let exact = weights.reduce(0) { $0 - $1 / sum * log2($1 / sum) }
+        #expect(abs(try #require(bits["senders"]) - exact) < 0.02)
+        // 200 transactions in any order.
+        let order = (1...200).reduce(0) { $0 + log2(Double($1)) } / 200
+        #expect(abs(try #require(bits["free order"]) + order) < 0.1)
+        // One in twenty payees is new.
+        #expect(abs(try #require(bits["new addresses"]) - 8) < 1.5)
+    }
+
     @Test func `the page stands alone and escapes what it is given`() throws {
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("a<b>&'\"-\(UUID().uuidString)")

@@ -12,6 +12,9 @@ final class CodecMeasurement {
     let runs: [CadenceRun]
     private let composers: [WindowComposer?]
     let peers: ZstdPeers?
+    let source: SourceEntropy?
+    /// Accounts before the stream.
+    private(set) var accountsBefore = 0
     /// Transactions so far, bridges' apart.
     private var seen: UInt64 = 0
     /// Of these, before the figures.
@@ -24,6 +27,7 @@ final class CodecMeasurement {
         runs = cadences.enumerated().map { CadenceRun($1, cold: cold, usesColumnClock: $0 == 0) }
         composers = cadences.map { $0 == .c0 ? nil : WindowComposer($0) }
         peers = withPeers ? ZstdPeers(skip: skip) : nil
+        source = withPeers ? SourceEntropy() : nil
     }
 
     /// Runs to the stream's end. Throws a `Failure` of kind `verification` for the first payload that does not come back.
@@ -36,6 +40,7 @@ final class CodecMeasurement {
             case .diff where diff.kind == .genesis:
                 for run in runs { try run.follow(genesis: diff) }
                 try CadenceRun.apply(diff, to: stream.state)
+                accountsBefore = stream.state.accountCount
             case .diff: try take(diff)
             }
         }
@@ -55,6 +60,7 @@ final class CodecMeasurement {
                 MergedForm.bytes(diff, state: stream.state), transactions: diff.transactions, before: seen,
                 counts: counts, clock: { Double(CadenceRun.now()) * 1e-9 })
         }
+        if counts { source?.add(diff, firstNew: stream.state.accountCount) }
         var isApplied = false
         for (run, composer) in zip(runs, composers) {
             guard let composer else {

@@ -22,6 +22,7 @@ struct CodecPage {
         body += columns(first)
         if report.cadences.count > 1 { body += ratios() }
         body += comparison(first)
+        if let estimate = report.estimate { body += source(estimate) }
         body += profile()
         if !report.units.isEmpty { body += blocks() }
         body += "<h2>Again</h2>\n<pre>\(escaped(command))</pre>\n"
@@ -109,10 +110,27 @@ struct CodecPage {
             "merged, not compressed", fixed(first.mergedBytesPerTx, 2),
             fixed(first.rawBytesPerTx / max(first.mergedBytesPerTx, 1e-9), 1) + "×", "",
         ])
+        if let estimate = report.estimate {
+            rows.append([
+                "source entropy, estimated from the operations", fixed(estimate.bytesPerTx, 2),
+                fixed(first.rawBytesPerTx / max(estimate.bytesPerTx, 1e-9), 1) + "×", "",
+            ])
+        }
         let head = ["", "B/tx", "less than raw", "one core, times 100,000 tx/s"]
-        return "<section>\n<h2>Beside zstd, in the same run</h2>\n"
-            + "<p>zstd gets the merged diffs’ keys and values: each alone, or all as one stream with a window of 128 MiB.</p>\n"
+        return
+            "<section>\n<h2>\(report.peers.isEmpty ? "Beside others" : "Beside zstd, in the same run")</h2>\n"
+            + (report.peers.isEmpty
+                ? ""
+                : "<p>zstd gets the merged diffs’ keys and values: each alone, or all as one stream with a window of 128 MiB.</p>\n")
             + table(head, rows) + "</section>\n"
+    }
+
+    private func source(_ estimate: SourceEstimate) -> String {
+        let rows = estimate.parts.map { [escaped($0.name), fixed($0.bitsPerTx, 2), escaped($0.how)] }
+        return "<section>\n<h2>What the source is worth</h2>\n"
+            + "<p>Bits per transaction if transactions were independent draws, estimated from the operations of "
+            + "\(fixed(estimate.understoodShare * 100, 1)) % of them. About what any coder has to send.</p>\n"
+            + table(["", "bit/tx", "law"], rows) + "</section>\n"
     }
 
     private func profile() -> String {

@@ -54,11 +54,14 @@ struct CodecReport {
     var cadences: [CadenceFigures]
     var peers: [Peer]
     var orderZeroBytesPerTx: Double?
+    var estimate: SourceEstimate?
     var profile: [ProfileLine]
     var units: [UnitTally]
 
     /// Cadences without a payload to count are left out; nil when none is left.
-    init?(_ measurement: CodecMeasurement, source: String, files: [String], cold: ColdState) {
+    init?(
+        _ measurement: CodecMeasurement, source: String, files: [String], cold: ColdState, users: UserLaw
+    ) {
         self.source = source
         self.files = files
         self.cold = cold
@@ -74,6 +77,7 @@ struct CodecReport {
                 transactions: $0.transactions)
         }
         orderZeroBytesPerTx = measurement.peers.map(\.orderZeroBytesPerTx)
+        estimate = measurement.source?.estimate(users, accountsBefore: measurement.accountsBefore)
         profile = CodecReport.profile(first)
         units = first.units.filter { $0.transactions > 0 }
     }
@@ -146,7 +150,12 @@ extension CodecReport {
             ("peers", .array(peers.map(json))),
             (
                 "entropy",
-                .object([("orderZeroBytesPerTx", orderZeroBytesPerTx.map { .number($0) } ?? .null)])
+                .object([
+                    ("orderZeroBytesPerTx", orderZeroBytesPerTx.map { .number($0) } ?? .null),
+                    ("sourceBytesPerTx", estimate.map { .number($0.bytesPerTx) } ?? .null),
+                    ("understoodShare", estimate.map { .number($0.understoodShare, decimals: 4) } ?? .null),
+                    ("parts", .array((estimate?.parts ?? []).map(json))),
+                ])
             ),
             (
                 "profile",
@@ -210,6 +219,12 @@ extension CodecReport {
             columns.map { .object([("name", .string($0.name)), ("bitsPerTx", .number($0.bitsPerTx))]) })
     }
 
+    private func json(_ part: SourceEstimate.Part) -> JSON {
+        .object([
+            ("name", .string(part.name)), ("bitsPerTx", .number(part.bitsPerTx)), ("how", .string(part.how)),
+        ])
+    }
+
     private func json(_ peer: Peer) -> JSON {
         .object([
             ("name", .string(peer.name)),
@@ -249,6 +264,15 @@ extension CodecReport {
         }
         if let orderZeroBytesPerTx {
             lines.append(line("order-0 entropy, merged", orderZeroBytesPerTx, ""))
+        }
+        if let estimate {
+            lines.append(
+                line(
+                    "source entropy, estimate", estimate.bytesPerTx,
+                    "of \(decimal(estimate.understoodShare * 100, 1)) % of the transactions"))
+            for part in estimate.parts {
+                lines.append(line("  " + part.name, part.bitsPerTx / 8, part.how))
+            }
         }
         lines.append("\(first.name) by column:")
         for column in first.columns where column.bitsPerTx > 0 {

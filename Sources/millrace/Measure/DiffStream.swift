@@ -53,16 +53,7 @@ final class WorkloadDiffStream: DiffStream {
         self.workload = workload
         self.miniBlocks = miniBlocks
         self.transactionsAt = transactionsAt
-        builder = DiffBuilder(state: state)
-    }
-
-    static func file(_ path: String, perMiniBlock: Int) throws -> WorkloadDiffStream {
-        let bytes = try InputFile.readAll(path: path, limit: 1 << 32)
-        do {
-            return WorkloadDiffStream(try SDW1Workload(bytes), transactionsAt: { _ in perMiniBlock })
-        } catch {
-            throw Failure(.failed, "\(path): \(error)")
-        }
+        builder = DiffBuilder(state: state, findsOperations: true)
     }
 
     func next(into diff: inout StateDiff) throws -> StreamStep {

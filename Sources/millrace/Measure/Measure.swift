@@ -86,8 +86,9 @@ struct MeasureCodec: ParsableCommand {
         let input = try recognised()
         let (cadences, mustHave) = try cadences(of: input)
         let cold = ColdState(accounts: coldAccounts.value, slots: coldSlots.value)
+        var users = UserLaw()
         let measurement = CodecMeasurement(
-            try open(input), skip: skip, cadences: cadences, cold: cold, withPeers: peers)
+            try open(input, &users), skip: skip, cadences: cadences, cold: cold, withPeers: peers)
         try measurement.run()
         let name = name(of: input)
         if let missing = measurement.runs.first(where: {
@@ -101,7 +102,8 @@ struct MeasureCodec: ParsableCommand {
                 "\(name): too short for \(missing.cadence): expected a whole window of \(missing.cadence.heights) "
                     + "mini-blocks without a bridge after the first \(skip) transactions")
         }
-        guard let report = CodecReport(measurement, source: name, files: inputs, cold: cold) else {
+        guard let report = CodecReport(measurement, source: name, files: inputs, cold: cold, users: users)
+        else {
             throw Failure(.failed, "\(name): no transactions to measure after the first \(skip)")
         }
         if let html {
@@ -168,15 +170,29 @@ struct MeasureCodec: ParsableCommand {
             .failed, "\(path): neither a recording nor an SDW1 file nor traces: it begins with other bytes")
     }
 
-    private func open(_ input: Input) throws -> any DiffStream {
+    /// Also says what is known of the users' law.
+    private func open(_ input: Input, _ users: inout UserLaw) throws -> any DiffStream {
         switch input {
         case .generated(let spec):
+            users = UserLaw(count: spec.accounts, exponent: Double(spec.zipfTenThousandths) / 10_000)
             return WorkloadDiffStream(
                 GeneratedWorkload(spec), miniBlocks: spec.miniBlocks,
                 transactionsAt: { spec.transactions(atHeight: $0) })
-        case .workloadFile(let path): return try WorkloadDiffStream.file(path, perMiniBlock: miniBlock)
+        case .workloadFile(let path):
+            let workload = try sdw1(path)
+            if workload.header.users > 0 { users.count = Int(clamping: workload.header.users) }
+            return WorkloadDiffStream(workload, transactionsAt: { _ in miniBlock })
         case .recording(let path): return try RecordedStream(path: path)
         case .blocks(let paths): return BlockStream(paths: paths, fromBlock: fromBlock ?? 0)
+        }
+    }
+
+    private func sdw1(_ path: String) throws -> SDW1Workload {
+        let bytes = try InputFile.readAll(path: path, limit: 1 << 32)
+        do {
+            return try SDW1Workload(bytes)
+        } catch {
+            throw Failure(.failed, "\(path): \(error)")
         }
     }
 
