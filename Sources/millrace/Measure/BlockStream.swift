@@ -67,7 +67,8 @@ final class BlockStream: DiffStream {
     /// stand for them.
     private static func diffs(of transactions: [PrestateTransaction]) -> [StateDiff] {
         var sealed: [StateDiff] = []
-        let importer = PrestateImporter(state: State(seed: Seed(1)), rule: .perBlock)
+        let importer = PrestateImporter(
+            state: State(seed: Seed(1)), rule: .perBlock, findsOperations: true)
         importer.add(block: transactions) { diff in sealed.append(diff) }
         // What the block found, set right on an empty state, is the state it found.
         let hasGenesis = sealed.first?.kind == .bridge

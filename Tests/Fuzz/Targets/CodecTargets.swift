@@ -3,6 +3,11 @@
 ///
 /// Followers are made once per stream and live on from input to input: a decoder may leave nothing behind, so what one input
 /// does must not show to the next. That is the promise checked, and it makes an input cost microseconds, not milliseconds.
+///
+///     byte 0    the stream; top bit clear: a payload follows as it is
+///                           top bit set: ten small differences to the true payload's header follow, then a body
+///
+/// The second form keeps headers whole, which a fuzzer that puts bytes in and takes bytes out seldom does.
 
 import MillraceBase
 import MillraceCodec
@@ -34,6 +39,8 @@ private final class Stage {
     let past: [StateDiff]
     let last: StateDiff
     let genuine: [UInt8]
+    /// Its header's numbers, the length of the range coder's part last, and where the body begins; nil in plain form.
+    private let header: (numbers: [UInt64], body: Int)?
     /// What a decoder makes of the true payload: not `last`, since not every hint is in it.
     private var expected = StateDiff()
     private var follower: Follower
@@ -54,6 +61,7 @@ private final class Stage {
         sequencer.codec.encode(last, base: sequencer.state, into: &payload)
         sequencer.codec.takeBack()
         genuine = payload
+        header = Stage.header(of: payload)
         begin(&expected)
         guard reader.decode(genuine, into: &expected) else {
             preconditionFailure("a genuine payload is refused")
@@ -63,6 +71,43 @@ private final class Stage {
         else {
             preconditionFailure("what a genuine payload says cannot be applied and taken back")
         }
+    }
+
+    /// Form and kind, then eight counts and the length (Spec 30.3), as far as the payload has them in coded form.
+    private static func header(of payload: [UInt8]) -> (numbers: [UInt64], body: Int)? {
+        var reader = ByteReader(payload.span.bytes)
+        guard let form = try? reader.u8(), form & 0x0F == 1 else { return nil }
+        var numbers = [UInt64(form)]
+        for _ in 0..<9 {
+            guard let number = try? reader.varint() else { return nil }
+            numbers.append(number)
+        }
+        return (numbers, reader.offset)
+    }
+
+    /// The true payload as an input of the second form, for a fuzzer to change.
+    var seed: [UInt8]? {
+        header.map { [UInt8](repeating: 0, count: $0.numbers.count) + genuine[$0.body...] }
+    }
+
+    /// A payload of the second form: each number of the header a little more or less, or (from 64 on) a power of two.
+    func assembled(_ input: ArraySlice<UInt8>) -> [UInt8] {
+        guard let header else { return Array(input) }
+        let differences = input.prefix(header.numbers.count)
+        var payload: [UInt8] = []
+        for (i, number) in header.numbers.enumerated() {
+            let difference = i < differences.count ? differences[differences.startIndex + i] : 0
+            let value =
+                difference < 128
+                ? (difference < 64 ? number &+ UInt64(difference) : 1 << UInt64(difference - 64))
+                : number &- UInt64(256 - Int(difference))
+            if i == 0 {
+                payload.append(UInt8(truncatingIfNeeded: value))
+            } else {
+                payload.appendVarint(value)
+            }
+        }
+        return payload + input.dropFirst(header.numbers.count)
     }
 
     private func begin(_ diff: inout StateDiff) {
@@ -165,12 +210,17 @@ extension FuzzTarget {
         seeds: {
             Stages.shared.with { stages in
                 stages.enumerated().map { number, stage in [UInt8(number)] + stage.genuine }
+                    + stages.enumerated().compactMap { number, stage in
+                        stage.seed.map { [0x80 | UInt8(number)] + $0 }
+                    }
             }
         },
         run: { bytes in
             guard let first = bytes.first else { return }
             Stages.shared.with { stages in
-                stages[Int(first) % stages.count].run(Array(bytes.dropFirst()))
+                let stage = stages[Int(first & 0x7F) % stages.count]
+                let input = Array(bytes.dropFirst())
+                stage.run(first < 0x80 ? input : stage.assembled(input[...]))
             }
         })
 }
