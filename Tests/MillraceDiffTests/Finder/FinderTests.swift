@@ -254,6 +254,43 @@ import Testing
         #expect(outcome.actions.filter { $0.kind == .swap }.count == 2)
     }
 
+    @Test func `ether that a contract wraps is minted without a supply, and may be swapped at once`() throws {
+        let wrapper = tokenC
+        chain.transact(bob) {
+            chain.payEther(bob, wrapper, 900_000)
+            chain.change(wrapper, bob, by: 900_000)
+        }
+        let wrapped = try chain.seal()
+        #expect(wrapped.comparison.isExact)
+        #expect(wrapped.actions.map(\.kind) == [.ether, .mint])
+
+        // The sender never holds any: the router wraps and pays the pool.
+        let out = chain.quote(pool2, 50_000, zeroForOne: false)
+        chain.transact(alice) {
+            chain.payEther(alice, wrapper, 50_000)
+            chain.change(wrapper, pool2, by: 50_000)
+            chain.pay(tokenB, pool2, alice, out)
+            chain.synchronise(pool2, tokenB, wrapper)
+        }
+        let bought = try chain.seal()
+        #expect(bought.comparison.isExact)
+        #expect(bought.actions.map(\.kind) == [.ether, .mint, .swap])
+        #expect(bought.actions.allSatisfy { $0.amount == 50_000 })
+        #expect(bought.actions[2].isByFormula && bought.actions[2].payer == party(alice))
+
+        let back = chain.quote(pool2, 60_000, zeroForOne: true)
+        chain.transact(alice) {
+            chain.pay(tokenB, alice, pool2, 60_000)
+            chain.change(wrapper, pool2, by: U256.zero &- back)
+            chain.payEther(wrapper, alice, back)
+            chain.synchronise(pool2, tokenB, wrapper)
+        }
+        let sold = try chain.seal()
+        #expect(sold.comparison.isExact)
+        #expect(sold.actions.map(\.kind) == [.ether, .burn, .swap])
+        #expect(sold.actions[2].isByFormula && sold.actions[2].payee == party(alice))
+    }
+
     @Test func `a failed transaction is a sender and a fee`() throws {
         chain.transact(alice, gas: 31_337)
         let outcome = try chain.seal()

@@ -132,20 +132,26 @@ final class OperationFinder {
         diff.operations.sections.append(made)
     }
 
-    /// The account that gained ether in the most transactions; among equals the one of the mini-block before.
+    /// The account that gained ether in the most transactions; among equals the one of the mini-block before, else one
+    /// without code.
     private func findCoinbase(_ trace: borrowing TransactionTrace, _ writes: PendingWrites) {
         let lines = trace.accountsBase
-        var most: UInt32 = 0
+        // Gains, then what decides among equals.
+        var best: UInt32 = 0
         for i in 0..<trace.accounts(of: trace.transactionCount - 1).upperBound {
             let line = lines[i]
             guard line.oldBalance < line.newBalance else { continue }
             let role = accountRoles.base + Int(line.entry)
             role.pointee.gains &+= 1
-            let isOld = writes.accounts[Int(line.entry)].address == coinbaseAddress
-            if role.pointee.gains > most || (role.pointee.gains == most && isOld) {
-                most = role.pointee.gains
-                coinbase = line.entry
+            if role.pointee.gains << 2 | 3 <= best { continue }
+            let account = writes.accounts + Int(line.entry)
+            var rank = role.pointee.gains << 2
+            if account.pointee.address == coinbaseAddress {
+                rank |= 2
+            } else if account.pointee.old.code == .none {
+                rank |= 1
             }
+            if rank > best { (best, coinbase) = (rank, line.entry) }
         }
         if coinbase != AccountRole.none { coinbaseAddress = writes.accounts[Int(coinbase)].address }
     }
@@ -183,19 +189,19 @@ final class OperationFinder {
             if line.entry == sender { senderLoss = difference.negated }
             if line.entry == coinbase, !difference.isNegative { gain = difference }
             if ethers.count < OperationFinder.movesMax, !difference.isZero || line.entry == sender {
-                ethers.append(EtherMove(party: party(ofAccount: line.entry, writes), rest: difference))
+                ethers.append(EtherMove(party: party(ofAccount: line.entry, writes), difference: difference))
             }
         }
         gather(trace, trace.slots(of: transaction), writes)
+        let senderParty = party(ofAccount: sender, writes)
         learnTokens(writes, &diff)
-        findSwaps(writes, &diff)
+        findSwaps(sender: senderParty, writes, &diff)
         let isPlain = trace.slots(of: transaction).isEmpty
         guard let fee = fee(burnt: sum.negated, gain: gain, senderLoss: senderLoss, isPlain: isPlain) else {
             leave(trace, trace.slots(of: transaction))
             return
         }
         actionGroups.removeAll()
-        let senderParty = party(ofAccount: sender, writes)
         appendEther(fee, sender: senderParty, writes)
         appendMoves(sender: senderParty, writes, &diff)
         appendSwaps()
@@ -204,7 +210,9 @@ final class OperationFinder {
             found.dropOpenActions()
             leave(trace, trace.slots(of: transaction))
         }
-        for i in 0..<moves.count where moves.base[i].isLeft { leave(moves.base[i].entry) }
+        for i in 0..<moves.count where moves.base[i].isLeft && moves.base[i].entry != TokenMove.noEntry {
+            leave(moves.base[i].entry)
+        }
         found.close(sender: AccountID(writes.accounts[Int(sender)].id), gas: fee.gas, price: fee.price)
     }
 
@@ -333,7 +341,7 @@ final class OperationFinder {
     // MARK: Tokens
 
     /// A group becomes a token when two or more of its entries change and nothing is lost, or what is gained or lost is
-    /// the change of a plain slot of the contract.
+    /// the change of a plain slot of the contract, or of its ether.
     private func learnTokens(_ writes: PendingWrites, _ diff: inout StateDiff) {
         for i in 0..<moves.count {
             let group = moves.base[i].group
@@ -343,13 +351,33 @@ final class OperationFinder {
                 sum = sum &+ moves.base[j].rest
                 count += 1
             }
-            guard sum.isZero ? count > 1 : supplySlot(of: group, changedBy: sum, writes) != nil else {
-                continue
-            }
+            if sum.isZero ? count < 2 : !isExplained(sum, of: group, writes) { continue }
             let token = book.groups[Int(group)]
             _ = book.learn(
                 .token(contract: token.contract, base: token.base, keyFirst: true), into: &diff)
         }
+    }
+
+    /// What a token's holders gained or lost together is nothing, or the supply, or ether that the contract wraps.
+    private func isExplained(_ sum: U256, of group: UInt32, _ writes: PendingWrites) -> Bool {
+        sum.isZero || supplySlot(of: group, changedBy: sum, writes) != nil || isWrapped(sum, in: group)
+    }
+
+    /// The token's contract got, or paid, as much ether.
+    private func isWrapped(_ sum: U256, in group: UInt32) -> Bool {
+        let contract = Party(book.groups[Int(group)].contract)
+        for i in 0..<ethers.count where ethers.base[i].party == contract && ethers.base[i].difference == sum {
+            return true
+        }
+        return false
+    }
+
+    private func sum(of group: UInt32) -> U256 {
+        var sum = U256.zero
+        for i in 0..<moves.count where moves.base[i].group == group {
+            sum = sum &+ (moves.base[i].new &- moves.base[i].old)
+        }
+        return sum
     }
 
     /// The plain slot of a token's contract that changed by as much.
@@ -381,13 +409,14 @@ final class OperationFinder {
             }
             pairMoves(of: group, fact, from: i)
             if sum.isZero { continue }
-            guard let supply = supplySlot(of: group, changedBy: sum, writes) else {
-                clearMoves(of: group, from: i)
-                continue
-            }
-            if !book.groups[Int(group)].hasSupply,
-                book.learn(.supply(token: fact, slot: supply), into: &diff) == nil
-            {
+            if let supply = supplySlot(of: group, changedBy: sum, writes) {
+                if !book.groups[Int(group)].hasSupply,
+                    book.learn(.supply(token: fact, slot: supply), into: &diff) == nil
+                {
+                    clearMoves(of: group, from: i)
+                    continue
+                }
+            } else if !isWrapped(sum, in: group) || book.groups[Int(group)].hasSupply {
                 clearMoves(of: group, from: i)
                 continue
             }
@@ -442,7 +471,7 @@ final class OperationFinder {
     // MARK: Swaps
 
     /// Finds the pools whose reserves follow their balances of two tokens, one up and one down.
-    private func findSwaps(_ writes: PendingWrites, _ diff: inout StateDiff) {
+    private func findSwaps(sender: Party, _ writes: PendingWrites, _ diff: inout StateDiff) {
         swaps.removeAll()
         if moves.count < 2 { return }
         for i in 0..<plains.count {
@@ -465,17 +494,20 @@ final class OperationFinder {
                 break
             }
         }
-        for i in 0..<swaps.count { settle(i) }
+        for i in 0..<swaps.count { settle(i, sender: sender, writes) }
     }
 
-    /// Finds who pays and who is paid. Where nobody is seen to, the pool itself stands for them: its moves are left for
-    /// transfers.
-    private func settle(_ index: Int) {
+    /// Finds who pays and who is paid. Where nobody is seen to, the sender had the amount in passing (wrapped ether, say);
+    /// where that cannot be, the pool itself stands for them, and its moves are left for transfers.
+    private func settle(_ index: Int, sender: Party, _ writes: PendingWrites) {
         let swap = swaps.base[index]
         if swap.previous < 0 {
             if let payer = counterpart(of: swap.amountIn.negated, in: swap.groupIn, isPayer: true) {
                 swaps.base[index].payer = moves.base[payer].party
                 moves.base[payer].rest = moves.base[payer].rest &+ swap.amountIn
+            } else if isExplained(sum(of: swap.groupIn), of: swap.groupIn, writes) {
+                swaps.base[index].payer = sender
+                pass(swap.amountIn, by: sender, in: swap.groupIn)
             } else {
                 moves.base[swap.moveIn].rest = swap.amountIn
                 book.withPool(swap.pool) { $0.isSpoilt = true }
@@ -487,6 +519,9 @@ final class OperationFinder {
             if let payee = counterpart(of: swap.amountOut, in: swap.groupOut, isPayer: false) {
                 swaps.base[index].payee = moves.base[payee].party
                 moves.base[payee].rest = moves.base[payee].rest &- swap.amountOut
+            } else if isExplained(sum(of: swap.groupOut), of: swap.groupOut, writes) {
+                swaps.base[index].payee = sender
+                pass(swap.amountOut.negated, by: sender, in: swap.groupOut)
             } else {
                 moves.base[swap.moveOut].rest = swap.amountOut.negated
                 book.withPool(swap.pool) { $0.isSpoilt = true }
@@ -494,6 +529,17 @@ final class OperationFinder {
         } else {
             swaps.base[index].payee = swaps.base[swap.next].party
         }
+    }
+
+    /// A holder has to come by an amount (or, below zero, get rid of it) apart from the swap.
+    private func pass(_ amount: U256, by holder: Party, in group: UInt32) {
+        for i in 0..<moves.count where moves.base[i].group == group && moves.base[i].party == holder {
+            moves.base[i].rest = moves.base[i].rest &+ amount
+            return
+        }
+        var move = TokenMove(entry: TokenMove.noEntry, group: group, party: holder, old: .zero, new: .zero)
+        move.rest = amount
+        moves.append(move)
     }
 
     /// The move of just that much, else the largest of that direction, pools' own apart.

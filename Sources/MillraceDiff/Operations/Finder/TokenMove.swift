@@ -3,7 +3,10 @@
 internal import MillraceBase
 
 struct TokenMove: BitwiseCopyable {
-    /// Index of the pending slot.
+    /// Stands for the slot of a holder in passing, whose amount ends as it began.
+    static let noEntry = UInt32.max
+
+    /// Index of the pending slot, or `noEntry`.
     let entry: UInt32
     let group: UInt32
     let party: Party
@@ -27,7 +30,16 @@ struct TokenMove: BitwiseCopyable {
 /// One account's change of ether in the transaction at hand.
 struct EtherMove: BitwiseCopyable {
     let party: Party
+    /// Modulo 2^256, fees included.
+    let difference: U256
+    /// What no action accounts for yet.
     var rest: U256
+
+    init(party: Party, difference: U256) {
+        self.party = party
+        self.difference = difference
+        rest = difference
+    }
 }
 
 extension U256 {
