@@ -36,6 +36,19 @@ public final class Codec {
     var writer: ColumnWriter
     var codes = CodeColumn()
 
+    /// Operations: who and what they name, what is remembered of them, and what they predict.
+    let people = PopularityTable()
+    let tokens = PopularityTable()
+    let poolTable = PopularityTable()
+    var memory = OperationMemory()
+    let runner = OperationRunner()
+    var operationScratch = OperationScratch()
+    var predicted = PredictedKeys()
+    var patches = Patches()
+    /// Where each section's told slots end.
+    var toldEnds: [Int] = []
+    var newPatches: [UInt32] = []
+
     var groups = ContractGroups()
     var ids = Scratch<UInt32>(capacity: 4096)
     var otherIDs = Scratch<UInt32>(capacity: 4096)
@@ -49,6 +62,7 @@ public final class Codec {
 
     /// What the columns cost, when asked for. Encoder only.
     public var ledger: ColumnLedger?
+    private var charged = 0.0
 
     deinit { standIn.deallocate() }
 
@@ -64,6 +78,42 @@ public final class Codec {
         writer = ColumnWriter(models: bank.models)
     }
 
+    /// Operations count for whom and what they name, height by height.
+    private func notePopularity(_ diff: StateDiff) {
+        var (transaction, action) = (0, 0)
+        let sections = diff.operations.sections
+        let heights = diff.lastHeight - diff.firstHeight + 1
+        for i in 0..<heights {
+            if i < UInt64(sections.count) {
+                let section = sections[Int(i)]
+                for _ in 0..<section.transactions {
+                    people.note(diff.operations.transactions[transaction].sender.index)
+                    transaction += 1
+                }
+                for _ in 0..<section.actions {
+                    note(diff.operations.actions[action], diff)
+                    action += 1
+                }
+            }
+            let height = diff.firstHeight &+ i
+            people.endSection(height: height, windowHeights: Codec.windowHeights)
+            tokens.endSection(height: height, windowHeights: Codec.windowHeights)
+            poolTable.endSection(height: height, windowHeights: Codec.windowHeights)
+        }
+    }
+
+    @inline(__always)
+    private func note(_ action: Action, _ diff: borrowing StateDiff) {
+        switch action.kind {
+        case .swap: poolTable.note(action.fact.index)
+        case .ether: if action.payee.literal == nil { people.note(action.payee.raw) }
+        case .transfer:
+            tokens.note(action.fact.index)
+            if action.payee.literal == nil { people.note(action.payee.raw) }
+        case .mint, .burn: tokens.note(action.fact.index)
+        }
+    }
+
     // MARK: Windows
 
     /// Mini-blocks in a window: models restart every 100 ms.
@@ -74,7 +124,9 @@ public final class Codec {
             bank.reset()
             accountValues.reset()
             slotValues.widths.reset()
+            memory.reset()
         }
+        memory.save()
         bank.save()
         accountValues.save()
         slotValues.widths.save()
@@ -90,11 +142,24 @@ public final class Codec {
         bank.restore()
         accountValues.restore()
         slotValues.widths.restore()
+        memory.restore()
     }
+
+    /// Puts what has been written since the last charge on a column's account.
+    @inline(__always)
+    func charge<C: ColumnCoder & ~Copyable>(_ column: ColumnLedger.Column, _ coder: borrowing C) {
+        if C.isReader || ledger == nil { return }
+        let now = coder.bitsSpent
+        ledger?.add(now - charged, to: column)
+        charged = now
+    }
+
+    func beginCharging() { charged = 0 }
 
     /// Follows the stream past a diff that has been applied. Genesis diffs leave no trace.
     public func advance(past diff: StateDiff, state: State) {
         guard diff.kind != .genesis, diff.lastHeight > 0 else { return }
+        notePopularity(diff)
         ids.ensure(max(diff.accountChanges.count, diff.slotChanges.count))
         let ids = ids.base
         diff.accountChanges.withUnsafeBufferPointer { changes in

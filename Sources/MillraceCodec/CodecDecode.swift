@@ -13,6 +13,9 @@ extension Codec {
             (diff.firstHeight, diff.lastHeight, diff.sealedAtMicroseconds) = (first, last, sealedAt)
         }
         clear(&diff)
+        guard first <= last, last - first < UInt64(CodecLimits.heightCountMax) else {
+            throw .badCount(.heights)
+        }
         beginPayload(firstHeight: first)
         guard payload.byteCount > 0 else { return }
         do {
@@ -62,13 +65,15 @@ extension Codec {
                 workLeft: header.workMax)
             do throws(CodecError) {
                 try decodeColumns(header, base: base, into: &diff, from: &reader)
-                try checkEnd(header, reader)
                 return nil
             } catch {
                 return error
             }
         }
         if let failure { throw failure }
+        patches.completeSlots(&diff, runner.overlay, base: base)
+        // One height without transactions needs no sections.
+        if diff.isSingle, diff.operations.transactions.isEmpty { diff.operations.removeAll() }
         if !diff.destroyed.isEmpty { Destruction.completeChanges(&diff, base: base) }
     }
 
@@ -87,38 +92,124 @@ extension Codec {
     private func decodeColumns(
         _ header: PayloadHeader, base: State, into diff: inout StateDiff, from reader: inout ColumnReader
     ) throws(CodecError) {
-        let isSingle = diff.firstHeight == diff.lastHeight
-        let accountEnd = base.accountCount + header.newAccounts
         try codes.decode(header.newCodes, base: base, into: &diff.newCodes, from: &reader)
-        try NewKeys.decodeAccounts(
-            header.newAccounts, isSingle: isSingle, into: &diff.newAccounts, from: &reader)
+        runner.begin(base: base)
+        predicted.removeAll()
+        var cursor = SectionCursor()
+        let heights = diff.lastHeight - diff.firstHeight + 1
+        for _ in 0..<heights {
+            var section = Section()
+            try codeSection(&section, of: &diff, at: &cursor, base: base, &reader)
+            guard diff.operations.actions.count <= CodecLimits.actionCountMax,
+                diff.operations.transactions.count <= CodecLimits.actionCountMax
+            else { throw .badCount(.operations) }
+            diff.operations.sections.append(section)
+        }
+        try decodePatches(header, base: base, into: &diff, from: &reader)
+        try checkEnd(header, reader)
+    }
+
+    private func decodePatches(
+        _ header: PayloadHeader, base: State, into diff: inout StateDiff, from reader: inout ColumnReader
+    ) throws(CodecError) {
+        let accountEnd = runner.accountEnd
         try NewKeys.decodeDestroyed(
             header.destroyed, accountEnd: accountEnd, into: &diff.destroyed, from: &reader)
-
-        var changedNew = 0
-        if !isSingle {
-            newChanged.ensure(header.newSlots)
-            changedNew = try NewKeys.decodeSlots(
-                header.newSlots, accountEnd: accountEnd, into: &diff.newSlots, changed: newChanged.base,
-                from: &reader)
-            guard changedNew <= header.slotChanges, header.slotChanges - changedNew <= base.slotCount else {
-                throw .badKey
-            }
+        // Which of the predicted new slots have a patch, by their place among them.
+        predicted.patched.removeAll(keepingCapacity: true)
+        var patchedCount = 0
+        for _ in predicted.slots {
+            let isPatched = reader.bit(ModelMap.predictedSlotPatched)
+            predicted.patched.append(isPatched)
+            if isPatched { patchedCount += 1 }
+        }
+        guard patchedCount <= header.slotChanges else { throw .badKey }
+        var told: [NewSlot] = []
+        var toldChangedCount = 0
+        if !diff.isSingle {
+            toldChangedCount = try decodeToldSlots(header, diff, into: &told, from: &reader)
+            guard patchedCount + toldChangedCount <= header.slotChanges,
+                header.slotChanges - patchedCount - toldChangedCount <= base.slotCount
+            else { throw .badKey }
         }
         try decodeAccounts(header, base: base, into: &diff, from: &reader)
+        patches.completeAccounts(&diff, runner.overlay, base: base)
         try decodeSlots(
-            header, isSingle: isSingle, changedNew: changedNew, base: base, into: &diff, from: &reader)
+            header, told: told, toldChangedCount: toldChangedCount, patchedCount: patchedCount, base: base,
+            into: &diff, from: &reader)
+    }
+
+    /// A window's new slots that were not predicted, section by section; which of them have a patch goes to `newChanged`,
+    /// ascending. Answers how many.
+    private func decodeToldSlots(
+        _ header: PayloadHeader, _ diff: StateDiff, into told: inout [NewSlot],
+        from reader: inout ColumnReader
+    ) throws(CodecError) -> Int {
+        newChanged.ensure(header.newSlots)
+        let changed = newChanged.base
+        var changedCount = 0
+        toldEnds.removeAll(keepingCapacity: true)
+        for _ in diff.operations.sections.indices {
+            let count = Int(reader.number(treeBits: ModelMap.shortNumberBits, ModelMap.newSlotCount))
+            guard count <= header.newSlots - told.count else { throw .badCount(.newSlots) }
+            if count > 0 {
+                let first = UInt32(truncatingIfNeeded: told.count)
+                let own = try NewKeys.decodeSlots(
+                    count, accountEnd: runner.accountEnd, into: &told, changed: changed + changedCount,
+                    from: &reader)
+                for i in changedCount..<changedCount + own { changed[i] += first }
+                changedCount += own
+            }
+            toldEnds.append(told.count)
+        }
+        guard told.count == header.newSlots else { throw .badCount(.newSlots) }
+        if reader.isOverrun { throw .truncated }
+        return changedCount
+    }
+
+    /// All new slots, told and predicted, in order, and their ids. Patched ones go to `newPatches`, as places among all
+    /// new slots, ascending; those told for which `isChanged` holds.
+    private func nameSlots(
+        told: [NewSlot], base: State, into diff: inout StateDiff, isChanged: (Int) -> Bool
+    ) {
+        var id = base.slotCount
+        var newSlots: [NewSlot] = []
+        newSlots.reserveCapacity(told.count + predicted.slots.count)
+        newPatches.removeAll(keepingCapacity: true)
+        var (from, toldAt, predictedAt) = (0, 0, 0)
+        for s in diff.operations.sections.indices {
+            let first = newSlots.count
+            id = nameSlots(section: s, told: told[from..<toldEnds[s]], first: id) { slot, isPredicted in
+                let isPatched: Bool
+                if isPredicted {
+                    isPatched = predicted.patched[predictedAt]
+                    predictedAt += 1
+                } else {
+                    isPatched = isChanged(toldAt)
+                    toldAt += 1
+                }
+                if isPatched { newPatches.append(UInt32(truncatingIfNeeded: newSlots.count)) }
+                newSlots.append(slot)
+            }
+            diff.operations.sections[s].newSlots = UInt32(truncatingIfNeeded: newSlots.count - first)
+            from = toldEnds[s]
+        }
+        diff.newSlots = newSlots
     }
 
     private func decodeAccounts(
         _ header: PayloadHeader, base: State, into diff: inout StateDiff, from reader: inout ColumnReader
     ) throws(CodecError) {
         let known = base.accountCount
-        otherIDs.ensure(max(header.newAccounts, header.accountChanges))
+        let newAccounts = diff.newAccounts.count
+        otherIDs.ensure(max(newAccounts, header.accountChanges))
         ids.ensure(header.accountChanges)
         let changedNew = otherIDs.base
         var newCount = 0
-        for i in 0..<header.newAccounts where reader.bit(ModelMap.newAccountChanged) {
+        for i in 0..<newAccounts
+        where reader.bit(
+            predicted.accounts[i] ? ModelMap.predictedAccountPatched : ModelMap.newAccountChanged)
+        {
             changedNew[newCount] = UInt32(truncatingIfNeeded: known + i)
             newCount += 1
         }
@@ -134,7 +225,12 @@ extension Codec {
         let values = base.accountValuesBase
         diff.accountChanges.reserveCapacity(header.accountChanges)
         for i in 0..<header.accountChanges {
-            let old = i < knownCount ? values[Int(ids[i])] : .absent
+            let old: AccountValue
+            if let entry = runner.overlay.accountEntry(id: ids[i]) {
+                old = runner.overlay.accounts.base[entry].value
+            } else {
+                old = i < knownCount ? values[Int(ids[i])] : .absent
+            }
             diff.accountChanges.append(AccountChange(id: AccountID(ids[i]), old: old, new: old))
         }
         let codeCount = base.codeCount + header.newCodes
@@ -150,44 +246,61 @@ extension Codec {
     }
 
     private func decodeSlots(
-        _ header: PayloadHeader, isSingle: Bool, changedNew: Int, base: State, into diff: inout StateDiff,
-        from reader: inout ColumnReader
+        _ header: PayloadHeader, told: [NewSlot], toldChangedCount: Int, patchedCount: Int, base: State,
+        into diff: inout StateDiff, from reader: inout ColumnReader
     ) throws(CodecError) {
         let total = header.slotChanges
         let slotCount = base.slotCount
         ids.ensure(total)
         otherIDs.ensure(total)
+        let knownCount: Int
+        if diff.isSingle {
+            // Each told slot has a value, so a patch.
+            let named = total - patchedCount
+            knownCount = try decodeSlotKeys(
+                total: named, newCount: header.newSlots, base: base, into: &diff, from: &reader)
+            toldEnds.removeAll(keepingCapacity: true)
+            toldEnds.append(diff.newSlots.count)
+            nameSlots(told: diff.newSlots, base: base, into: &diff) { _ in true }
+            ids.grow(to: total, keeping: knownCount)
+        } else {
+            knownCount = total - patchedCount - toldChangedCount
+            try slotActivity.decode(
+                into: ids.base, other: otherIDs.base, count: knownCount, known: slotCount, table: 1,
+                from: &reader)
+            let changed = newChanged.base
+            var next = 0
+            nameSlots(told: told, base: base, into: &diff) { at in
+                guard next < toldChangedCount, Int(changed[next]) == at else { return false }
+                next += 1
+                return true
+            }
+        }
+        guard knownCount + newPatches.count == total else { throw .badKey }
         contracts.ensure(total)
         let (ids, contracts) = (ids.base, contracts.base)
-        let knownCount: Int
-        if isSingle {
-            knownCount = try decodeSlotKeys(
-                total: total, newCount: header.newSlots, base: base, into: &diff, from: &reader)
-            for i in knownCount..<total { ids[i] = UInt32(truncatingIfNeeded: slotCount + i - knownCount) }
-        } else {
-            knownCount = total - changedNew
-            try slotActivity.decode(
-                into: ids, other: otherIDs.base, count: knownCount, known: slotCount, table: 1, from: &reader)
-            for i in knownCount..<total {
-                ids[i] = UInt32(truncatingIfNeeded: slotCount) + newChanged.base[i - knownCount]
-            }
+        for (i, place) in newPatches.enumerated() {
+            ids[knownCount + i] = UInt32(truncatingIfNeeded: slotCount) + place
         }
 
         let (values, keys) = (base.slotValuesBase, base.slotKeysBase)
+        let destroyed = diff.destroyed
         diff.slotChanges.reserveCapacity(total)
-        for i in 0..<knownCount {
+        for i in 0..<total {
             let id = Int(ids[i])
-            let old = values[id]
-            contracts[i] = keys[id].account.index
+            let isKnown = i < knownCount
+            contracts[i] =
+                isKnown ? keys[id].account.index : diff.newSlots[id - slotCount].key.account.index
+            var old = isKnown ? values[id] : .zero
+            if let entry = runner.overlay.slotEntry(id: ids[i]),
+                !Patches.isVoid(runner.overlay.slots.base[entry], destroyed)
+            {
+                old = runner.overlay.slots.base[entry].value
+            }
             diff.slotChanges.append(SlotChange(id: SlotID(ids[i]), old: old, new: old))
-        }
-        for i in knownCount..<total {
-            contracts[i] = diff.newSlots[Int(ids[i]) - slotCount].key.account.index
-            diff.slotChanges.append(SlotChange(id: SlotID(ids[i]), old: .zero, new: .zero))
         }
         guard total > 0 else { return }
         groups.build(contracts, count: total)
-        let destroyed = diff.destroyed
         let failure: CodecError? = diff.slotChanges.withUnsafeMutableBufferPointer { changes in
             do throws(CodecError) {
                 try decodeSlotValues(

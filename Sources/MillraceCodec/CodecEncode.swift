@@ -5,20 +5,29 @@ public import MillraceDiff
 
 extension Codec {
     /// Appends the payload of `diff` to `payload`. `base` is the state before it; the diff must be one that `base` accepts,
-    /// and no genesis. Call once per diff: the models learn from it.
+    /// and no genesis. Call once per diff: the models learn from it. Operations that cannot be told are left out.
     public func encode(_ diff: StateDiff, base: State, into payload: inout [UInt8]) {
         precondition(diff.kind != .genesis, "genesis is not for the wire")
         precondition(
             diff.accountChanges.count <= CodecLimits.keyCountMax
                 && diff.slotChanges.count <= CodecLimits.keyCountMax
                 && diff.newSlots.count <= CodecLimits.keyCountMax, "more keys than a payload may carry")
+        precondition(
+            diff.lastHeight &- diff.firstHeight < UInt64(CodecLimits.heightCountMax),
+            "more heights than a payload may carry")
         beginPayload(firstHeight: diff.firstHeight)
-        if diff.isEmpty, diff.kind == .transactions, diff.transactions == 0, diff.rawBytes == 0 { return }
-
+        if diff.isEmpty, diff.kind == .transactions, diff.transactions == 0, diff.rawBytes == 0,
+            diff.newFacts.isEmpty, diff.operations.transactions.isEmpty
+        {
+            return
+        }
         let start = payload.count
-        encodeCoded(diff, base: base, into: &payload)
+        var told = diff
+        if !isTellable(diff, base: base) { told.operations = Codec.withoutTransactions(diff) }
+        encodeCoded(&told, base: base, into: &payload)
         let coded = payload.count - start
-        if coded > PlainForm.bytesMin(diff) {
+        // Facts have no plain form, nor have the heights of a window.
+        if coded > PlainForm.bytesMin(diff), diff.isSingle, diff.newFacts.isEmpty {
             var plain: [UInt8] = []
             PlainForm.encode(diff, base: base, into: &plain)
             if plain.count < coded {
@@ -29,32 +38,69 @@ extension Codec {
         }
     }
 
-    private func encodeCoded(_ diff: StateDiff, base: State, into payload: inout [UInt8]) {
-        let start = payload.count
-        // Clearings that follow from destruction are left out, restored values put in: only then a list of its own.
-        if diff.destroyed.isEmpty {
-            encodeCoded(diff, changes: diff.slotChanges, base: base, into: &payload)
-        } else {
-            encodeCoded(
-                diff, changes: Destruction.explicitChanges(diff, base: base), base: base, into: &payload)
+    /// Sections that only tell new keys and facts apart. A window without sections becomes one whose first height brings
+    /// everything.
+    private static func withoutTransactions(_ diff: StateDiff) -> Operations {
+        var operations = Operations()
+        let heights = diff.lastHeight - diff.firstHeight + 1
+        let isUsable =
+            UInt64(diff.sections.count) == heights
+            && diff.sections.reduce(0) { $0 + Int($1.newSlots) } == diff.newSlots.count
+            && diff.sections.reduce(0) { $0 + Int($1.newAccounts) } == diff.newAccounts.count
+            && diff.sections.reduce(0) { $0 + Int($1.newFacts) } == diff.newFacts.count
+        for i in 0..<heights {
+            var section = Section()
+            if isUsable {
+                let given = diff.sections[Int(i)]
+                section.newAccounts = given.newAccounts
+                section.newSlots = given.newSlots
+                section.newFacts = given.newFacts
+                section.newCodes = given.newCodes
+            } else if i == 0 {
+                section.newAccounts = UInt32(diff.newAccounts.count)
+                section.newSlots = UInt32(diff.newSlots.count)
+                section.newFacts = UInt32(diff.newFacts.count)
+                section.newCodes = UInt32(diff.newCodes.count)
+            }
+            operations.sections.append(section)
         }
-        ledger?.add(Double(payload.count - start) * 8, to: .form)
+        return operations
     }
 
-    private func encodeCoded(
-        _ diff: StateDiff, changes: [SlotChange], base: State, into payload: inout [UInt8]
-    ) {
+    /// Operations first, since what they predict decides what is left to tell; both parts share one pair of streams, so the
+    /// header, which counts the patches, is put before them at the end.
+    private func encodeCoded(_ diff: inout StateDiff, base: State, into payload: inout [UInt8]) {
         let start = payload.count
+        writer.reset()
+        beginCharging()
+        runner.begin(base: base)
+        predicted.removeAll()
+        codes.encode(diff.newCodes, base: base, to: &writer)
+        charge(.codes, writer)
+        var cursor = SectionCursor()
+        do throws(CodecError) {
+            for i in diff.operations.sections.indices {
+                var section = diff.operations.sections[i]
+                try codeSection(&section, of: &diff, at: &cursor, base: base, &writer)
+            }
+        } catch {
+            preconditionFailure("operations that were checked cannot be told: \(error)")
+        }
+        let changes =
+            diff.destroyed.isEmpty
+            ? diff.slotChanges : Destruction.explicitChanges(diff, base: base)
+        let told = toldSlots(diff, base: base)
+        patches.find(diff, changes: changes, runner.overlay, base: base)
+        encodePatches(diff, told: told, base: base, to: &writer)
+        writer.range.finish()
+
         let header = PayloadHeader(
             form: .coded, kind: diff.kind, transactions: diff.transactions, rawBytes: diff.rawBytes,
-            newCodes: diff.newCodes.count, newAccounts: diff.newAccounts.count, newSlots: diff.newSlots.count,
-            destroyed: diff.destroyed.count, accountChanges: diff.accountChanges.count,
-            slotChanges: changes.count)
+            newCodes: diff.newCodes.count, newAccounts: 0, newSlots: told.count,
+            destroyed: diff.destroyed.count, accountChanges: patches.accounts.count,
+            slotChanges: patches.slots.count)
         header.append(to: &payload)
         ledger?.add(Double(payload.count - start) * 8, to: .header)
-        writer.reset()
-        encodeColumns(diff, changes: changes, base: base, to: &writer)
-        writer.range.finish()
         payload.appendVarint(UInt64(writer.range.count))
         writer.range.append(to: &payload)
         writer.bits.append(to: &payload)
@@ -62,62 +108,59 @@ extension Codec {
         if payload.count - start < least {
             payload.append(contentsOf: repeatElement(0, count: least - (payload.count - start)))
         }
+        ledger?.add(Double(payload.count - start) * 8, to: .form)
     }
 
-    private func encodeColumns(
-        _ diff: StateDiff, changes: [SlotChange], base: State, to writer: inout ColumnWriter
+    /// New slots that no operation predicted, in order; `toldEnds` says where each section's end. All new slots get their
+    /// ids.
+    private func toldSlots(_ diff: StateDiff, base: State) -> [NewSlot] {
+        var told: [NewSlot] = []
+        toldEnds.removeAll(keepingCapacity: true)
+        var (at, id) = (0, base.slotCount)
+        for (s, section) in diff.operations.sections.enumerated() {
+            let first = told.count
+            for i in at..<at + Int(section.newSlots) where !predicted.slotIsPredicted[i] {
+                told.append(diff.newSlots[i])
+            }
+            at += Int(section.newSlots)
+            toldEnds.append(told.count)
+            id = nameSlots(section: s, told: told[first...], first: id) { _, _ in }
+        }
+        return told
+    }
+
+    private func encodePatches(
+        _ diff: StateDiff, told: [NewSlot], base: State, to writer: inout ColumnWriter
     ) {
         let isSingle = diff.firstHeight == diff.lastHeight
-        let (accountCount, slotCount) = (base.accountCount, base.slotCount)
-        var spent = 0.0
-        func charge(_ column: ColumnLedger.Column, _ writer: borrowing ColumnWriter) {
-            guard ledger != nil else { return }
-            let now = writer.bitsSpent
-            ledger?.add(now - spent, to: column)
-            spent = now
-        }
-
-        codes.encode(diff.newCodes, base: base, to: &writer)
-        charge(.codes, writer)
-        NewKeys.encode(accounts: diff.newAccounts, to: &writer)
-        charge(.newAccounts, writer)
         NewKeys.encode(destroyed: diff.destroyed, to: &writer)
         charge(.destroyed, writer)
-        // Changes ascend, so those of new keys are the last.
-        var knownSlots = changes.count
-        while knownSlots > 0, Int(changes[knownSlots - 1].id.index) >= slotCount { knownSlots -= 1 }
-        if !isSingle {
-            var at = knownSlots
-            NewKeys.encode(
-                slots: diff.newSlots,
-                isChanged: { i in
-                    guard at < changes.count, Int(changes[at].id.index) == slotCount + i else { return false }
-                    at += 1
-                    return true
-                }, to: &writer)
-            charge(.newSlots, writer)
+        // Patches ascend, so those of new keys are the last.
+        var knownSlots = patches.slots.count
+        while knownSlots > 0, Int(patches.slots[knownSlots - 1].id.index) >= base.slotCount {
+            knownSlots -= 1
         }
+        encodePredictedSlots(diff, from: knownSlots, base: base, to: &writer)
+        if !isSingle { encodeToldSlots(diff, told, from: knownSlots, base: base, to: &writer) }
+        charge(.newSlots, writer)
 
-        encodeAccountKeys(diff, known: accountCount, to: &writer)
+        encodeAccountKeys(diff, base: base, to: &writer)
         charge(.accountKeys, writer)
-        diff.accountChanges.withUnsafeBufferPointer {
+        patches.accounts.withUnsafeBufferPointer {
             accountValues.encode($0, codeCount: base.codeCount + diff.newCodes.count, to: &writer)
         }
         charge(.accountValues, writer)
 
-        changes.withUnsafeBufferPointer { changes in
-            if isSingle {
-                encodeSlotKeys(diff, changes: changes, knownCount: knownSlots, base: base, to: &writer)
-            } else {
-                ids.ensure(knownSlots)
-                let ids = ids.base
-                for i in 0..<knownSlots { ids[i] = changes[i].id.index }
-                slotActivity.encode(ids, count: knownSlots, known: slotCount, table: 1, to: &writer)
-            }
+        if isSingle {
+            encodeNames(diff, told, knownCount: knownSlots, base: base, to: &writer)
+        } else {
+            ids.ensure(knownSlots)
+            let ids = ids.base
+            for i in 0..<knownSlots { ids[i] = patches.slots[i].id.index }
+            slotActivity.encode(ids, count: knownSlots, known: base.slotCount, table: 1, to: &writer)
         }
         charge(.slotKeys, writer)
-
-        changes.withUnsafeBufferPointer { changes in
+        patches.slots.withUnsafeBufferPointer { changes in
             diff.newSlots.withUnsafeBufferPointer { newSlots in
                 encodeSlotValues(changes, newSlots, diff: diff, base: base, values: &slotValues, to: &writer)
             }
@@ -125,14 +168,74 @@ extension Codec {
         charge(.slotValues, writer)
     }
 
-    private func encodeAccountKeys(_ diff: StateDiff, known: Int, to writer: inout ColumnWriter) {
-        let changes = diff.accountChanges
+    /// Whether predicted new slots have a patch.
+    private func encodePredictedSlots(
+        _ diff: StateDiff, from: Int, base: State, to writer: inout ColumnWriter
+    ) {
+        var patch = from
+        for i in 0..<diff.newSlots.count where predicted.slotIsPredicted[i] {
+            writer.bit(isPatched(base.slotCount + i, from: &patch), ModelMap.predictedSlotPatched)
+        }
+    }
+
+    private func isPatched(_ id: Int, from patch: inout Int) -> Bool {
+        while patch < patches.slots.count, Int(patches.slots[patch].id.index) < id { patch += 1 }
+        return patch < patches.slots.count && Int(patches.slots[patch].id.index) == id
+    }
+
+    /// A window's new slots that were not predicted, section by section, and whether they have a patch.
+    private func encodeToldSlots(
+        _ diff: StateDiff, _ told: [NewSlot], from: Int, base: State, to writer: inout ColumnWriter
+    ) {
+        var toldIDs: [Int] = []
+        toldIDs.reserveCapacity(told.count)
+        for i in 0..<diff.newSlots.count where !predicted.slotIsPredicted[i] {
+            toldIDs.append(base.slotCount + i)
+        }
+        var patch = from
+        var start = 0
+        for end in toldEnds {
+            writer.number(UInt64(end - start), treeBits: ModelMap.shortNumberBits, ModelMap.newSlotCount)
+            if end > start {
+                NewKeys.encode(
+                    slots: Array(told[start..<end]),
+                    isChanged: { isPatched(toldIDs[start + $0], from: &patch) }, to: &writer)
+            }
+            start = end
+        }
+    }
+
+    /// A single mini-block's patched keys: known ones, and new ones that were not predicted.
+    private func encodeNames(
+        _ diff: StateDiff, _ told: [NewSlot], knownCount: Int, base: State, to writer: inout ColumnWriter
+    ) {
+        let slotCount = base.slotCount
+        var named: [SlotChange] = []
+        if predicted.slots.isEmpty {
+            named = patches.slots
+        } else {
+            named.reserveCapacity(knownCount + told.count)
+            for (i, patch) in patches.slots.enumerated()
+            where i < knownCount || !predicted.slotIsPredicted[Int(patch.id.index) - slotCount] {
+                named.append(patch)
+            }
+        }
+        named.withUnsafeBufferPointer {
+            encodeSlotKeys(diff, told: told, changes: $0, knownCount: knownCount, base: base, to: &writer)
+        }
+    }
+
+    private func encodeAccountKeys(_ diff: StateDiff, base: State, to writer: inout ColumnWriter) {
+        let changes = patches.accounts
+        let known = base.accountCount
         var knownChanges = changes.count
         while knownChanges > 0, Int(changes[knownChanges - 1].id.index) >= known { knownChanges -= 1 }
         var at = knownChanges
         for i in 0..<diff.newAccounts.count {
             let isChanged = at < changes.count && Int(changes[at].id.index) == known + i
-            writer.bit(isChanged, ModelMap.newAccountChanged)
+            writer.bit(
+                isChanged,
+                predicted.accounts[i] ? ModelMap.predictedAccountPatched : ModelMap.newAccountChanged)
             if isChanged { at += 1 }
         }
         ids.ensure(knownChanges)
@@ -176,5 +279,23 @@ extension Codec {
         return ContractContext(
             contract: Int(account), code: known ? Int(base.accountValuesBase[Int(account)].code.index) : 0,
             isDestroyed: !destroyed.isEmpty && Destruction.contains(destroyed, AccountID(account)))
+    }
+
+    // MARK: Both directions
+
+    /// One height: its operations, run, and the keys they brought.
+    func codeSection<C: ColumnCoder & ~Copyable>(
+        _ section: inout Section, of diff: inout StateDiff, at cursor: inout SectionCursor, base: State,
+        _ coder: inout C
+    ) throws(CodecError) {
+        try codeOperations(&section, of: &diff, at: &cursor, base: base, &coder)
+        cursor.transactions += Int(section.transactions)
+        cursor.actions += Int(section.actions)
+        cursor.literals += Int(section.literals)
+        try codeNewAccounts(&section, of: &diff, at: &cursor, &coder)
+        charge(.newAccounts, coder)
+        codePredictedSlots(section, of: diff, at: &cursor, &coder)
+        if coder.isOverrun { throw .truncated }
+        charge(.newSlots, coder)
     }
 }

@@ -13,11 +13,13 @@ public enum CodecError: Error, Equatable, Sendable {
     case badKey
     /// A value that cannot be: unchanged, outside 256 bits, or by reference to nothing.
     case badValue
+    /// An operation that cannot be: about a fact of another kind, or swaps that wait for one another.
+    case badOperation
 
     /// The header's fields, by name (Spec 30.3).
     public enum CountField: UInt8, Sendable, BitwiseCopyable {
         case transactions, rawBytes, newCodes, newAccounts, newSlots, destroyed, accountChanges, slotChanges
-        case codeBytes, rangeBytes
+        case codeBytes, rangeBytes, operations, heights
         /// Not a field: what the columns ask of their reader, against the payload's length.
         case work
     }

@@ -9,6 +9,10 @@ public enum CodecLimits {
     /// seconds. At eight keys a byte and some 150 ns a key, a KiB costs at most about 1.2 ms. An encoder that does better
     /// pads (Spec 30.3).
     public static let keysPerByteMax = 8
+    /// Operations of one payload: 20 s of 100,000 swaps a second. Each may touch eight cells, of a hundred bytes apiece.
+    public static let actionCountMax = 1 << 21
+    /// Heights of one payload.
+    public static let heightCountMax = 1_000
     /// One piece of code, as `State` bounds it.
     public static let codeBytesMax = 1 << 20
 

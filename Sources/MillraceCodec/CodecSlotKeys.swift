@@ -5,9 +5,10 @@ internal import MillraceDiff
 
 extension Codec {
     /// Writes the keys of `changes`, of which the first `knownCount` are slots the state knows and the others, one each, the
-    /// diff's new ones. Leaves what names tell of each change in `slotKinds`.
+    /// new ones of `told`. Leaves what names tell of each change in `slotKinds`.
     func encodeSlotKeys(
-        _ diff: StateDiff, changes: UnsafeBufferPointer<SlotChange>, knownCount: Int, base: State,
+        _ diff: StateDiff, told: [NewSlot], changes: UnsafeBufferPointer<SlotChange>, knownCount: Int,
+        base: State,
         to writer: inout ColumnWriter
     ) {
         let slotCount = base.slotCount
@@ -18,7 +19,7 @@ extension Codec {
         for i in 0..<knownCount { ids[i] = changes[i].id.index }
         let (cold, coldCount) = slotActivity.encodeHot(
             ids, count: knownCount, total: changes.count, known: slotCount, table: 1, to: &writer)
-        guard coldCount + diff.newSlots.count > 0 else { return }
+        guard coldCount + told.count > 0 else { return }
 
         diff.accountChanges.withUnsafeBufferPointer {
             slotNames.named.begin($0, known: base.accountCount, newCount: diff.newAccounts.count)
@@ -39,7 +40,7 @@ extension Codec {
         let context = NameContext(base: base, newAccounts: diff.newAccounts, spread: accountSpread)
         otherIDs.ensure(changes.count)
         let placed = otherIDs.base
-        let placedCount = diff.newSlots.withUnsafeBufferPointer { newSlots in
+        let placedCount = told.withUnsafeBufferPointer { newSlots in
             diff.operations.origins.withUnsafeBufferPointer { origins in
                 slotNames.plan(
                     cold: cold, coldCount: coldCount, newSlots: newSlots, origins: origins, context,

@@ -3,7 +3,9 @@
 
 public struct ColumnLedger: Sendable {
     public enum Column: Int, CaseIterable, Sendable {
-        case header, codes, newAccounts, destroyed, newSlots, accountKeys, accountValues, slotKeys, slotValues
+        case header, codes, sections, facts, senders, actions, pools, tokens, parties, literals, amounts,
+            turns
+        case gas, prices, newAccounts, destroyed, newSlots, accountKeys, accountValues, slotKeys, slotValues
         case form
     }
 

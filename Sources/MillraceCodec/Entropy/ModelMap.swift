@@ -10,7 +10,7 @@ enum ModelMap {
     static var longNumberBits: Int { 7 }
     static func numberCells(_ treeBits: Int) -> Int { 2 << treeBits }
 
-    // MARK: Sets of keys, one group of models per table (accounts 0, slots 1, contracts 2, keys of mappings 3)
+    // MARK: Sets of keys, one group of models per table (accounts 0, slots 1, contracts 2, keys of mappings 3, senders 4)
 
     static var gapBuckets: Int { 15 }
     static var gapUnary: Int { 8 }
@@ -27,7 +27,7 @@ enum ModelMap {
 
     // MARK: New keys and lists of ids
 
-    static var destroyedGap: Int { 4 * setStride }
+    static var destroyedGap: Int { 5 * setStride }
     static var newSlotAccountGap: Int { destroyedGap + numberCells(shortNumberBits) }
     /// By whether the slot before it is of the same account: is the distance below 2^64?
     static var newSlotIsNear: Int { newSlotAccountGap + numberCells(shortNumberBits) }
@@ -107,5 +107,7 @@ enum ModelMap {
     static var nameArrayIndex: Int { nameArrayBase + numberCells(shortNumberBits) }
     static var nameDistance: Int { nameArrayIndex + numberCells(longNumberBits) }
 
-    static var count: Int { nameDistance + numberCells(shortNumberBits) }
+    /// What follows is for operations: OperationModels.swift.
+    static var operationsStart: Int { nameDistance + numberCells(shortNumberBits) }
+    static var count: Int { operationsEnd }
 }

@@ -1,0 +1,20 @@
+/// What a spender may still take falls by what it took. Allowances of 2^256 − 1 do not fall, by convention. Spec 30.7.2.
+
+internal import MillraceBase
+internal import MillraceDiff
+
+extension OperationRunner {
+    @inline(__always)
+    func reduceAllowance(
+        _ action: Action, _ token: TokenFact, _ amount: U256, _ literals: UnsafeBufferPointer<Address>,
+        base: State
+    ) -> UInt64 {
+        if action.spender == .none { return 0 }
+        guard
+            let entry = allowance(token, action.payer, spender: action.spender.index, literals, base: base)
+        else { return Branch.hasSpender }
+        let left = overlay.slots.base[entry].value &- amount
+        overlay.slots.base[entry].value = left
+        return Branch.hasSpender | (left.isZero ? Branch.allowanceIsCleared : 0)
+    }
+}
