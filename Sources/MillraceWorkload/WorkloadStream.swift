@@ -20,7 +20,7 @@ public final class WorkloadStream {
     private var isExhausted = false
 
     /// The seed is that of the state's key index; it shows nowhere in the diffs.
-    public init(_ workload: any Workload, seed: Seed, findsOperations: Bool = false) {
+    public init(_ workload: any Workload, seed: Seed, findsOperations: Bool = true) {
         self.workload = workload
         state = State(seed: seed)
         builder = DiffBuilder(state: state, findsOperations: findsOperations)

@@ -40,7 +40,7 @@ public final class DiffBuilder {
 
     /// `findsOperations`: sealed diffs say what the transactions did (Spec 20.8), for about a microsecond per transaction.
     /// `searchesPreimages` (with that only): also where the source gives no preimages, for up to 40 ms a mini-block.
-    public init(state: State, findsOperations: Bool = false, searchesPreimages: Bool = false) {
+    public init(state: State, findsOperations: Bool = true, searchesPreimages: Bool = false) {
         self.state = state
         finder = findsOperations ? OperationFinder(state: state) : nil
         search = findsOperations && searchesPreimages ? PreimageSearch() : nil
