@@ -83,11 +83,11 @@ struct PayloadHeader {
         }
         newSlots = try bounded(.newSlots, atMost: StateLimits.cellCountMax - base.slotCount, &reader)
         // A payload in coded form may bring keys by its operations: those are checked where they are counted.
-        let extra = form == .coded ? CodecLimits.keyCountMax : 0
-        destroyed = try bounded(.destroyed, atMost: base.accountCount + newAccounts + extra, &reader)
-        accountChanges = try bounded(
-            .accountChanges, atMost: base.accountCount + newAccounts + extra, &reader)
-        slotChanges = try bounded(.slotChanges, atMost: base.slotCount + newSlots + extra, &reader)
+        let newAccounts = form == .coded ? payloadBytes / 20 : newAccounts
+        let moreSlots = form == .coded ? payloadBytes * CodecLimits.keysPerByteMax : 0
+        destroyed = try bounded(.destroyed, atMost: base.accountCount + newAccounts, &reader)
+        accountChanges = try bounded(.accountChanges, atMost: base.accountCount + newAccounts, &reader)
+        slotChanges = try bounded(.slotChanges, atMost: base.slotCount + newSlots + moreSlots, &reader)
     }
 
     private static func number(
