@@ -27,7 +27,7 @@ enum ModelMap {
 
     // MARK: New keys and lists of ids
 
-    static var destroyedGap: Int { 5 * setStride }
+    static let destroyedGap = 5 * setStride
     static var newSlotAccountGap: Int { destroyedGap + numberCells(shortNumberBits) }
     /// By whether the slot before it is of the same account: is the distance below 2^64?
     static var newSlotIsNear: Int { newSlotAccountGap + numberCells(shortNumberBits) }
@@ -85,7 +85,7 @@ enum ModelMap {
 
     // MARK: Slots by name
 
-    static var namePlaces: Int { codeCopyLength + numberCells(longNumberBits) }
+    static let namePlaces = codeCopyLength + numberCells(longNumberBits)
     static func nameContracts(_ list: Int) -> Int {
         namePlaces + (1 + list) * numberCells(shortNumberBits)
     }
@@ -108,6 +108,6 @@ enum ModelMap {
     static var nameDistance: Int { nameArrayIndex + numberCells(longNumberBits) }
 
     /// What follows is for operations: OperationModels.swift.
-    static var operationsStart: Int { nameDistance + numberCells(shortNumberBits) }
-    static var count: Int { operationsEnd }
+    static let operationsStart = nameDistance + numberCells(shortNumberBits)
+    static let count = operationsEnd
 }

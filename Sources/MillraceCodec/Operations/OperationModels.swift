@@ -1,4 +1,6 @@
 /// The models that operations are coded with, behind the others in the bank. Spec 30.6 and 30.8.
+///
+/// Some places are stored, so that an unoptimised build does not add up all that stand before at each bit.
 
 extension ModelMap {
     // MARK: Sections
@@ -25,7 +27,7 @@ extension ModelMap {
 
     static var popularityClasses: Int { 64 }
     /// Senders of a class: how many, and how many transactions each sent beyond one.
-    static var senderCount: Int { factKept + numberCells(shortNumberBits) }
+    static let senderCount = factKept + numberCells(shortNumberBits)
     static func senderCount(_ c: Int) -> Int { senderCount + c * numberCells(shortNumberBits) }
     static var senderRepeats: Int { senderCount(popularityClasses) }
     static func senderRepeats(_ c: Int) -> Int { senderRepeats + c * numberCells(shortNumberBits) }
@@ -40,7 +42,7 @@ extension ModelMap {
     // MARK: Actions
 
     /// By the kind of the action before; 7 for the first.
-    static var actionKind: Int { token(4) }
+    static let actionKind = token(4)
     static func actionKind(_ before: Int) -> Int { actionKind + before * 8 }
     static var zeroForOne: Int { actionKind(8) }
     static var isChained: Int { zeroForOne + 1 }
@@ -51,14 +53,14 @@ extension ModelMap {
     static var spenderSame: Int { hasSpender + 8 }
     static var spender: Int { spenderSame + 1 }
     static var amountContexts: Int { 2 + 33 * 2 }
-    static var amount: Int { spender + 64 }
+    static let amount = spender + 64
     static func amount(_ context: Int) -> Int { amount + context * 256 }
     /// The bits below the leading one.
     static var amountTop: Int { amount(amountContexts) }
 
     // MARK: Gas and price
 
-    static var gasHit: Int { amountTop + amountContexts * 4 }
+    static let gasHit = amountTop + amountContexts * 4
     static var gasIsByte: Int { gasHit + 2 }
     static var gasBytes: Int { gasIsByte + 1 }
     static var gasNear: Int { gasBytes + numberCells(longNumberBits) }
@@ -71,7 +73,7 @@ extension ModelMap {
 
     // MARK: Checks on predictions
 
-    static var predictedSlotExists: Int { priceWidth + 512 }
+    static let predictedSlotExists = priceWidth + 512
     static var predictedAccountExists: Int { predictedSlotExists + 1 }
     static var predictedSlotPatched: Int { predictedAccountExists + 1 }
     static var predictedAccountPatched: Int { predictedSlotPatched + 1 }
