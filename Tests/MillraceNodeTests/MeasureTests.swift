@@ -169,7 +169,8 @@ extension Programs {
         (["x", "--cold-accounts", "2^41"], 2, "2^41"), (["x", "--cold-slots", "-1"], 2, "cold-slots"),
         (["x", "--seconds", "3"], 2, "--seconds"), (["/nowhere"], 1, "/nowhere"),
         (["/dev/null"], 1, "neither"), (["generate:swap", "--from-block", "7"], 2, "--from-block"),
-        (["x", "--mini-block", "0"], 2, "--mini-block"), (["x", "--json", "--html", "-"], 2, "--html"),
+        (["x", "--mini-block", "0"], 2, "--mini-block"), (["-"], 2, "standard input"),
+        (["x", "--json", "--html", "-"], 2, "--html"),
         (["generate:swap?tps=100&accounts=50&pools=2", "--seconds", "1", "--cadence", "c3"], 1, "too short"),
         (
             ["generate:swap?tps=100&accounts=50&pools=2", "--seconds", "1", "--skip", "100"], 1,

@@ -42,6 +42,7 @@ final class RecordedStream: DiffStream {
 final class WorkloadDiffStream: DiffStream {
     let state = State(seed: Seed(1))
     private let workload: any Workload
+    private let name: String
     private let builder: DiffBuilder
     private let transactionsAt: (UInt64) -> Int
     /// Nil: until the workload ends.
@@ -49,8 +50,13 @@ final class WorkloadDiffStream: DiffStream {
     private var height: UInt64 = 0
     private var gaveGenesis = false
 
-    init(_ workload: any Workload, miniBlocks: UInt64? = nil, transactionsAt: @escaping (UInt64) -> Int) {
+    /// `name` stands in messages.
+    init(
+        _ workload: any Workload, name: String, miniBlocks: UInt64? = nil,
+        transactionsAt: @escaping (UInt64) -> Int
+    ) {
         self.workload = workload
+        self.name = name
         self.miniBlocks = miniBlocks
         self.transactionsAt = transactionsAt
         builder = DiffBuilder(state: state, findsOperations: true)
@@ -72,7 +78,7 @@ final class WorkloadDiffStream: DiffStream {
             // A quiet network's mini-blocks are empty; one that wanted transactions and got none is the end.
             if count == 0, wanted > 0 { return .end }
         } catch {
-            throw Failure(.failed, "\(workload.name): \(error)")
+            throw Failure(.failed, "\(name): \(error)")
         }
         height += 1
         builder.seal(

@@ -63,6 +63,10 @@ struct MeasureCodec: ParsableCommand {
         if workload == nil, inputs.isEmpty {
             throw ValidationError("nothing to measure: give a file, generate:WORKLOAD or --workload WORKLOAD")
         }
+        if inputs.contains("-") {
+            throw ValidationError(
+                "standard input cannot be measured: what it holds is told by reading it. Give a file")
+        }
         if html == "-", output.json {
             throw ValidationError("--json has standard output for itself: give --html a file")
         }
@@ -176,12 +180,12 @@ struct MeasureCodec: ParsableCommand {
         case .generated(let spec):
             users = UserLaw(count: spec.accounts, exponent: Double(spec.zipfTenThousandths) / 10_000)
             return WorkloadDiffStream(
-                GeneratedWorkload(spec), miniBlocks: spec.miniBlocks,
+                GeneratedWorkload(spec), name: spec.text, miniBlocks: spec.miniBlocks,
                 transactionsAt: { spec.transactions(atHeight: $0) })
         case .workloadFile(let path):
             let workload = try sdw1(path)
             if workload.header.users > 0 { users.count = Int(clamping: workload.header.users) }
-            return WorkloadDiffStream(workload, transactionsAt: { _ in miniBlock })
+            return WorkloadDiffStream(workload, name: path, transactionsAt: { _ in miniBlock })
         case .recording(let path): return try RecordedStream(path: path)
         case .blocks(let paths): return BlockStream(paths: paths, fromBlock: fromBlock ?? 0)
         }
