@@ -60,7 +60,7 @@ public final class Codec {
     var slotKinds = Scratch<UInt8>(capacity: 1024)
     let standIn = UnsafeMutablePointer<UInt8>.allocate(capacity: 1)
 
-    /// What the columns cost, when asked for. Encoder only.
+    /// What the columns cost, when asked for: an encoder's bits, and with a clock both sides' time.
     public var ledger: ColumnLedger?
     private var charged = 0.0
 
@@ -145,10 +145,14 @@ public final class Codec {
         memory.restore()
     }
 
-    /// Puts what has been written since the last charge on a column's account.
+    /// Puts what has been written since the last charge on a column's account, and where there is a clock the time.
     @inline(__always)
     func charge<C: ColumnCoder & ~Copyable>(_ column: ColumnLedger.Column, _ coder: borrowing C) {
-        if C.isReader || ledger == nil { return }
+        if ledger == nil { return }
+        if C.isReader {
+            ledger?.add(0, to: column)
+            return
+        }
         let now = coder.bitsSpent
         ledger?.add(now - charged, to: column)
         charged = now

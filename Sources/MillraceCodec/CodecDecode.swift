@@ -72,6 +72,7 @@ extension Codec {
         }
         if let failure { throw failure }
         patches.completeSlots(&diff, runner.overlay, base: base)
+        ledger?.add(0, to: .patches)
         // One height without transactions needs no sections.
         if diff.isSingle, diff.operations.transactions.isEmpty { diff.operations.removeAll() }
         if !diff.destroyed.isEmpty { Destruction.completeChanges(&diff, base: base) }
@@ -92,7 +93,9 @@ extension Codec {
     private func decodeColumns(
         _ header: PayloadHeader, base: State, into diff: inout StateDiff, from reader: inout ColumnReader
     ) throws(CodecError) {
+        ledger?.add(0, to: .header)
         try codes.decode(header.newCodes, base: base, into: &diff.newCodes, from: &reader)
+        charge(.codes, reader)
         runner.begin(base: base)
         predicted.removeAll()
         var cursor = SectionCursor()
@@ -106,6 +109,7 @@ extension Codec {
             diff.operations.sections.append(section)
         }
         try decodePatches(header, base: base, into: &diff, from: &reader)
+        charge(.slotValues, reader)
         try checkEnd(header, reader)
     }
 
@@ -115,6 +119,7 @@ extension Codec {
         let accountEnd = runner.accountEnd
         try NewKeys.decodeDestroyed(
             header.destroyed, accountEnd: accountEnd, into: &diff.destroyed, from: &reader)
+        charge(.destroyed, reader)
         // Which of the predicted new slots have a patch, by their place among them.
         predicted.patched.removeAll(keepingCapacity: true)
         var patchedCount = 0
@@ -133,7 +138,9 @@ extension Codec {
             else { throw .badKey }
         }
         try decodeAccounts(header, base: base, into: &diff, from: &reader)
+        charge(.accountValues, reader)
         patches.completeAccounts(&diff, runner.overlay, base: base)
+        charge(.patches, reader)
         try decodeSlots(
             header, told: told, toldChangedCount: toldChangedCount, patchedCount: patchedCount, base: base,
             into: &diff, from: &reader)
@@ -222,6 +229,7 @@ extension Codec {
         try accountActivity.decode(
             into: ids, other: otherIDs.base, count: knownCount, known: known, table: 0, from: &reader)
 
+        charge(.accountKeys, reader)
         let values = base.accountValuesBase
         diff.accountChanges.reserveCapacity(header.accountChanges)
         for i in 0..<header.accountChanges {
@@ -299,6 +307,7 @@ extension Codec {
             }
             diff.slotChanges.append(SlotChange(id: SlotID(ids[i]), old: old, new: old))
         }
+        charge(.slotKeys, reader)
         guard total > 0 else { return }
         groups.build(contracts, count: total)
         let failure: CodecError? = diff.slotChanges.withUnsafeMutableBufferPointer { changes in

@@ -73,6 +73,7 @@ extension Codec {
         let start = payload.count
         writer.reset()
         beginCharging()
+        charge(.checks, writer)
         runner.begin(base: base)
         predicted.removeAll()
         codes.encode(diff.newCodes, base: base, to: &writer)
@@ -91,6 +92,7 @@ extension Codec {
             ? diff.slotChanges : Destruction.explicitChanges(diff, base: base)
         let told = toldSlots(diff, base: base)
         patches.find(diff, changes: changes, runner.overlay, base: base)
+        charge(.patches, writer)
         encodePatches(diff, told: told, base: base, to: &writer)
         writer.range.finish()
 

@@ -7,6 +7,9 @@ public struct ColumnLedger: Sendable {
             turns
         case gas, prices, newAccounts, destroyed, newSlots, accountKeys, accountValues, slotKeys, slotValues
         case form
+        /// No bits, only time: what the encoder checks before it writes, running the operations, and putting patches
+        /// together with what they predicted.
+        case checks, execution, patches
     }
 
     private var bits = [Double](repeating: 0, count: Column.allCases.count)

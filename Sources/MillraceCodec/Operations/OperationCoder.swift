@@ -63,6 +63,7 @@ extension Codec {
         charge(.turns, coder)
         let ran = runSection(section, diff, at: cursor, base: base)
         guard ran else { throw .badOperation }
+        charge(.execution, coder)
         try codeFees(section, of: &diff, at: cursor, base: base, &coder)
         if coder.isOverrun { throw .truncated }
     }

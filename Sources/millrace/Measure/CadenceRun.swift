@@ -13,7 +13,7 @@ struct ColdState {
     var slots = 1 << 30
 }
 
-/// Where a core's time goes, beside the columns of the encoder.
+/// Where a core's time goes, the columns apart.
 enum Stage: String, CaseIterable {
     case encode
     case encodeAdvance = "encode.advance"
@@ -36,7 +36,8 @@ struct UnitTally {
 final class CadenceRun {
     let cadence: Cadence
     private let cold: ColdState
-    private let usesColumnClock: Bool
+    /// Whether the time of columns is taken too.
+    private let isProfiled: Bool
     /// Nil: the base is the stream's own state.
     private var ownBase: State?
     private var follower = State(seed: Seed(2))
@@ -55,16 +56,25 @@ final class CadenceRun {
     private(set) var changes = 0
     private(set) var largestRatioToMerged = 0.0
     private(set) var ledger = ColumnLedger()
+    /// The decoder's columns: time only.
+    private(set) var decoderLedger = ColumnLedger()
+    /// Of the passes in which columns were timed, in nanoseconds by the same clock.
+    private(set) var profiledEncode: Int64 = 0
+    private(set) var profiledDecode: Int64 = 0
+    private var again: [UInt8] = []
     private(set) var units: [UnitTally] = []
     private var nanoseconds = [Int64](repeating: 0, count: Stage.allCases.count)
 
     /// c0 encodes against the stream's state, the others against one of their own, which stands at their window's start.
-    init(_ cadence: Cadence, cold: ColdState, usesColumnClock: Bool) {
+    init(_ cadence: Cadence, cold: ColdState, isProfiled: Bool) {
         self.cadence = cadence
         self.cold = cold
-        self.usesColumnClock = usesColumnClock
+        self.isProfiled = isProfiled
         if cadence != .c0 { ownBase = State(seed: Seed(3)) }
-        if usesColumnClock { ledger.clock = { CadenceRun.now() } }
+        if isProfiled {
+            ledger.clock = { CadenceRun.wallNow() }
+            decoderLedger.clock = { CadenceRun.wallNow() }
+        }
     }
 
     // MARK: Figures
@@ -89,6 +99,13 @@ final class CadenceRun {
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 
+    /// The time of day's steady sister, for columns: asking for a thread's own time takes longer than some columns do.
+    static func wallNow() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+
     // MARK: The stream
 
     /// Forgets the state; what follows stands for itself.
@@ -109,16 +126,13 @@ final class CadenceRun {
     func roundTrip(_ diff: StateDiff, streamState: State, counts: Bool) throws {
         let base = ownBase ?? streamState
         if !isFollowing { beginFollowing(base) }
-        encoder.ledger = counts ? ledger : nil
         let merged = counts ? MergedForm.publishedBytes(diff, state: base) : 0
 
         payload.removeAll(keepingCapacity: true)
-        encoder.ledger?.beginTiming()
         let start = CadenceRun.now()
         encoder.encode(diff, base: base, into: &payload)
         let encoded = CadenceRun.now()
-        if counts, let charged = encoder.ledger { ledger = charged }
-        encoder.ledger = nil
+        if counts { try chargeColumns(diff, base: base) }
         try CadenceRun.apply(diff, to: base)
         let applied = CadenceRun.now()
         encoder.advance(past: diff, state: base)
@@ -126,14 +140,11 @@ final class CadenceRun {
 
         (decoded.firstHeight, decoded.lastHeight) = (diff.firstHeight, diff.lastHeight)
         decoded.sealedAtMicroseconds = diff.sealedAtMicroseconds
-        let payload = payload
         let decodeStart = CadenceRun.now()
-        do {
-            try decoder.decode(payload.span.bytes, base: follower, into: &decoded)
-        } catch {
-            throw Failure(.verification, "\(place(diff)): its payload does not decode (\(error))")
-        }
+        try decode(diff)
         let decodeEnd = CadenceRun.now()
+        if counts, isProfiled { try timeDecoder(diff) }
+        let applyStart = CadenceRun.now()
         try CadenceRun.apply(decoded, to: follower)
         let followerApplied = CadenceRun.now()
         decoder.advance(past: decoded, state: follower)
@@ -145,9 +156,45 @@ final class CadenceRun {
         spend(.encode, start, encoded)
         spend(.encodeAdvance, applied, advanced)
         spend(.decode, decodeStart, decodeEnd)
-        spend(.apply, decodeEnd, followerApplied)
+        spend(.apply, applyStart, followerApplied)
         spend(.decodeAdvance, followerApplied, end)
         tally(diff, payloadBytes: payload.count, mergedBytes: merged)
+    }
+
+    /// Encodes once more, with the ledger this time: counting bits takes time that the codec is not to blame for.
+    private func chargeColumns(_ diff: StateDiff, base: State) throws {
+        encoder.takeBack()
+        again.removeAll(keepingCapacity: true)
+        encoder.ledger = ledger
+        encoder.ledger?.beginTiming()
+        let start = CadenceRun.wallNow()
+        encoder.encode(diff, base: base, into: &again)
+        profiledEncode += CadenceRun.wallNow() - start
+        if let charged = encoder.ledger { ledger = charged }
+        encoder.ledger = nil
+        guard again == payload else {
+            throw Failure(.verification, "\(place(diff)): encoded twice, its payloads differ")
+        }
+    }
+
+    private func timeDecoder(_ diff: StateDiff) throws {
+        decoder.takeBack()
+        decoder.ledger = decoderLedger
+        decoder.ledger?.beginTiming()
+        let start = CadenceRun.wallNow()
+        try decode(diff)
+        profiledDecode += CadenceRun.wallNow() - start
+        if let charged = decoder.ledger { decoderLedger = charged }
+        decoder.ledger = nil
+    }
+
+    private func decode(_ diff: StateDiff) throws {
+        let payload = payload
+        do {
+            try decoder.decode(payload.span.bytes, base: follower, into: &decoded)
+        } catch {
+            throw Failure(.verification, "\(place(diff)): its payload does not decode (\(error))")
+        }
     }
 
     private func tally(_ diff: StateDiff, payloadBytes bytes: Int, mergedBytes merged: Int) {

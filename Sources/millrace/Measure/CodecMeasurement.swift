@@ -24,7 +24,7 @@ final class CodecMeasurement {
     init(_ stream: any DiffStream, skip: UInt64, cadences: [Cadence], cold: ColdState, withPeers: Bool) {
         self.stream = stream
         self.skip = skip
-        runs = cadences.enumerated().map { CadenceRun($1, cold: cold, usesColumnClock: $0 == 0) }
+        runs = cadences.enumerated().map { CadenceRun($1, cold: cold, isProfiled: $0 == 0) }
         composers = cadences.map { $0 == .c0 ? nil : WindowComposer($0) }
         peers = withPeers ? ZstdPeers(skip: skip) : nil
         source = withPeers ? SourceEntropy() : nil

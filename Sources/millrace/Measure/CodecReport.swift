@@ -91,32 +91,39 @@ struct CodecReport {
             ratioToRaw: Double(run.rawBytes) / Double(max(run.payloadBytes, 1)),
             largestRatioToMerged: run.largestRatioToMerged, encodeTPS: count / run.encodeSeconds,
             decodeTPS: count / run.decodeSeconds,
-            columns: ColumnLedger.Column.allCases.filter { $0 != .form }.map {
+            columns: ColumnLedger.Column.allCases.filter {
+                ![.form, .checks, .execution, .patches].contains($0)
+            }.map {
                 Column(name: "\($0)", bitsPerTx: run.ledger[$0] / count)
             })
     }
 
-    /// The encoder's time by column, the rest of it, and the other stages.
+    /// Both sides' time by column, the rest of it, and the other stages. Columns are timed in passes of their own, which the
+    /// timing slows down; what they give is shares of the time that the codec takes by itself.
     private static func profile(_ run: CadenceRun) -> [ProfileLine] {
         let count = Double(run.transactions)
         var lines: [ProfileLine] = []
-        func add(_ stage: String, _ nanoseconds: Int64, of total: Double) {
-            let spent = Double(max(nanoseconds, 0))
+        func add(_ stage: String, _ nanoseconds: Double, of total: Double) {
             lines.append(
-                ProfileLine(stage: stage, nanosecondsPerTx: spent / count, share: spent / (total * 1e9)))
+                ProfileLine(
+                    stage: stage, nanosecondsPerTx: nanoseconds / count, share: nanoseconds / (total * 1e9)))
         }
-        var rest = run.nanoseconds(.encode)
-        for column in ColumnLedger.Column.allCases where column != .form {
-            let spent = run.ledger.nanoseconds(column)
-            if spent == 0 { continue }
-            add("encode.\(column)", spent, of: run.encodeSeconds)
-            rest -= spent
+        func add(_ stage: Stage, _ ledger: ColumnLedger, profiled: Int64, of total: Double) {
+            let scale = Double(run.nanoseconds(stage)) / Double(max(profiled, 1))
+            var rest = profiled
+            for column in ColumnLedger.Column.allCases where column != .form {
+                let spent = ledger.nanoseconds(column)
+                if spent == 0 { continue }
+                add("\(stage).\(column)", Double(spent) * scale, of: total)
+                rest -= spent
+            }
+            add("\(stage).rest", Double(max(rest, 0)) * scale, of: total)
         }
-        add("encode.rest", rest, of: run.encodeSeconds)
-        for stage in Stage.allCases where stage != .encode {
-            add(
-                stage == .decode ? "decode.columns" : stage.rawValue, run.nanoseconds(stage),
-                of: stage.isEncoding ? run.encodeSeconds : run.decodeSeconds)
+        add(.encode, run.ledger, profiled: run.profiledEncode, of: run.encodeSeconds)
+        add("encode.advance", Double(run.nanoseconds(.encodeAdvance)), of: run.encodeSeconds)
+        add(.decode, run.decoderLedger, profiled: run.profiledDecode, of: run.decodeSeconds)
+        for stage in [Stage.apply, .decodeAdvance] {
+            add(stage.rawValue, Double(run.nanoseconds(stage)), of: run.decodeSeconds)
         }
         return lines
     }
