@@ -290,6 +290,8 @@ extension Codec {
             let transaction = diff.operations.transactions[cursor.transactions + i]
             let sender = Party(transaction.sender)
             var before = 7
+            // What the action before moved: ether that is wrapped and swapped at once is the same amount three times.
+            var lastAmount = U256.zero
             var count: UInt32 = 0
             var feeds = false
             while true {
@@ -316,8 +318,9 @@ extension Codec {
                     action.kind == .swap && !C.isReader && count + 1 < transaction.actionCount
                     && diff.operations.actions[at + 1].isChained
                 try codeAction(
-                    &action, feeds: &feeds, sender: sender, &section, of: &diff, at: &cursor, base: base,
-                    &coder)
+                    &action, feeds: &feeds, sender: sender, after: lastAmount, &section, of: &diff, at: &cursor,
+                    base: base, &coder)
+                lastAmount = action.amount
                 if C.isReader { diff.operations.actions.append(action) }
                 section.actions += 1
                 count += 1
@@ -330,7 +333,8 @@ extension Codec {
     }
 
     private func codeAction<C: ColumnCoder & ~Copyable>(
-        _ action: inout Action, feeds: inout Bool, sender: Party, _ section: inout Section,
+        _ action: inout Action, feeds: inout Bool, sender: Party, after lastAmount: U256,
+        _ section: inout Section,
         of diff: inout StateDiff,
         at cursor: inout SectionCursor, base: State, _ coder: inout C
     ) throws(CodecError) {
@@ -383,8 +387,14 @@ extension Codec {
             charge(.actions, coder)
         }
         if !action.isChained {
-            action.amount = try codeAmount(
-                action.amount, kind: action.kind, context: context, token: tokenIn, base: base, &coder)
+            if !lastAmount.isZero,
+                coder.code(bit: action.amount == lastAmount, ModelMap.amountSame + kind)
+            {
+                action.amount = lastAmount
+            } else {
+                action.amount = try codeAmount(
+                    action.amount, kind: action.kind, context: context, token: tokenIn, base: base, &coder)
+            }
         }
         if action.kind == .swap, !action.isByFormula {
             action.amountOut = try codeAmount(

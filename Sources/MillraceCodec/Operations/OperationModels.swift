@@ -57,10 +57,12 @@ extension ModelMap {
     static func amount(_ context: Int) -> Int { amount + context * 256 }
     /// The bits below the leading one.
     static var amountTop: Int { amount(amountContexts) }
+    /// Is it the amount of the action before in the transaction? By kind.
+    static var amountSame: Int { amountTop + amountContexts * 4 }
 
     // MARK: Gas and price
 
-    static let gasHit = amountTop + amountContexts * 4
+    static let gasHit = amountSame + 8
     static var gasIsByte: Int { gasHit + 2 }
     static var gasBytes: Int { gasIsByte + 1 }
     static var gasNear: Int { gasBytes + numberCells(longNumberBits) }

@@ -251,7 +251,7 @@ final class OperationRunner {
                     i &+ 1 < count && actions[i &+ 1].kind == .swap && actions[i &+ 1].isChained
                     ? pool(actions[i &+ 1].fact.index, base: base) : nil
                 let amountIn = action.isChained ? amountsOut.base[i &- 1] : action.amount
-                let swap = runSwap(action, pool: p, amountIn: amountIn, next: next, literals, base: base)
+                let swap = runSwap(action, pool: p, amountIn: amountIn, feeds: next != nil, literals, base: base)
                 amountsOut.base[i] = swap.amountOut
                 traits.base[i] = swap.traits
                 isDone.base[i] = true

@@ -56,9 +56,9 @@ enum SwapRule {
 }
 
 extension OperationRunner {
-    /// `next` is the pool that what is bought goes to; nil: to the payee.
+    /// `feeds`: what is bought goes to another pool, which takes it when its own swap runs; else to the payee.
     func runSwap(
-        _ action: Action, pool at: Int, amountIn: U256, next: Int?, _ literals: UnsafeBufferPointer<Address>,
+        _ action: Action, pool at: Int, amountIn: U256, feeds: Bool, _ literals: UnsafeBufferPointer<Address>,
         base: State
     ) -> (amountOut: U256, traits: ActionTraits) {
         let pool = entries(ofPool: at)
@@ -83,7 +83,9 @@ extension OperationRunner {
             code2: code(of: tokenOut.contract, base: base))
         if zeroForOne { branches |= Branch.zeroForOne }
         if action.isChained {
+            // Paid by the pool before, and seen only now: swaps with lower turns do not.
             branches |= Branch.isChained
+            add(amountIn, to: balanceIn)
         } else {
             branches |= pay(amountIn, tokenIn, fact: factIn, action.payer, literals, base: base)
             branches |= reduceAllowance(action, tokenIn, amountIn, literals, base: base)
@@ -91,16 +93,7 @@ extension OperationRunner {
         }
         add(.zero &- amountOut, to: balanceOut)
         var nonzeroBytes = 0
-        if let next {
-            let other = entries(ofPool: next)
-            let entry =
-                other.fact.token0 == factOut
-                ? other.balance0
-                : other.fact.token1 == factOut
-                    ? other.balance1
-                    : balance(tokenOut, fact: factOut, Party(raw: other.fact.contract), literals, base: base)
-            add(amountOut, to: entry)
-        } else {
+        if !feeds {
             let payee = balance(tokenOut, fact: factOut, action.payee, literals, base: base)
             if overlay.slots.base[payee].value.isZero { branches |= Branch.payeeIsNew }
             add(amountOut, to: payee)
