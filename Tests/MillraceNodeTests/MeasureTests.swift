@@ -97,9 +97,9 @@ extension Programs {
 
     @Test func `the source's entropy is estimated from what the transactions did`() throws {
         let run = try Program([
-            "measure", "codec", "generate:erc20?tps=20000&accounts=2000&tokens=20", "--seconds", "1",
+            "measure", "codec", "generate:erc20?tps=10000&accounts=2000&tokens=20", "--seconds", "1",
             "--json",
-            "--cadence", "c0", "--skip", "5000",
+            "--cadence", "c0", "--skip", "2000",
         ])
         #expect(run.status == 0, "\(run.errors)")
         let entropy = try #require(run.object["entropy"] as? [String: Any])
@@ -118,8 +118,8 @@ extension Programs {
         let sum = weights.reduce(0, +)
         let exact = weights.reduce(0) { $0 - $1 / sum * log2($1 / sum) }
         #expect(abs(try #require(bits["senders"]) - exact) < 0.02)
-        // 200 transactions in any order.
-        let order = (1...200).reduce(0) { $0 + log2(Double($1)) } / 200
+        // 100 transactions in any order.
+        let order = (1...100).reduce(0) { $0 + log2(Double($1)) } / 100
         #expect(abs(try #require(bits["free order"]) + order) < 0.1)
         // One in twenty payees is new.
         #expect(abs(try #require(bits["new addresses"]) - 8) < 1.5)

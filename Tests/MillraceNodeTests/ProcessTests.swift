@@ -87,7 +87,7 @@ struct Program {
     }
 
     @Test func `a line that cannot carry the stream is told so, with exit code 3`() throws {
-        let run = try Program(Programs.demo + ["--replicas", "1", "--link", "rate=0.2,rtt=20"])
+        let run = try Program(Programs.demo + ["--replicas", "1", "--link", "rate=0.1,rtt=20"])
         #expect(run.status == 3, "\(run.errors) \(run.output)")
         #expect(run.object["verdict"] as? String == "falls-behind")
     }
