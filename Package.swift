@@ -60,12 +60,14 @@ let package = Package(
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CMillraceShims"),
+        // Four Keccak permutations at a time, as wide as the machine's vectors are.
+        .target(name: "CKeccak", cSettings: [.unsafeFlags(["-O3"])]),
         // Counts allocations; linked by the benchmarks only.
         .target(name: "CMillraceCounting"),
 
         // The sans-IO core, lowest first.
         pure("MillraceBase", []),
-        pure("MillraceCrypto", ["MillraceBase", "CSodium"]),
+        pure("MillraceCrypto", ["MillraceBase", "CKeccak", "CSodium"]),
         pure(
             "MillraceErasure", ["MillraceBase", .target(name: "CISAL", condition: .when(traits: ["ISAL"]))],
             settings: isal),

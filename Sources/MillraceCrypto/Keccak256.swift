@@ -5,6 +5,7 @@
 /// is copied. The permutation keeps its 25 lanes in local variables: an array or a buffer of lanes costs bounds checks and
 /// memory traffic at each of 24 rounds. Lanes are little-endian, as FIPS 202 has them.
 
+internal import CKeccak
 public import MillraceBase
 
 public enum Keccak256 {
@@ -44,6 +45,41 @@ public enum Keccak256 {
         lanes.a16 = 0x80 << 56
         lanes.permute()
         return lanes.digest
+    }
+
+    /// `mappingSlot` for `count` pairs, four at a time: about three times as fast where the machine has wide vectors. `slots`
+    /// may be `keys` or `bases`.
+    public static func mappingSlots(
+        keys: UnsafePointer<U256>, bases: UnsafePointer<U256>, count: Int, into slots: UnsafeMutablePointer<U256>
+    ) {
+        withUnsafeTemporaryAllocation(byteCount: 800, alignment: 32) { room in
+            guard let lanes = room.baseAddress?.bindMemory(to: UInt64.self, capacity: 100) else { return }
+            var from = 0
+            while from < count {
+                let few = min(count - from, 4)
+                lanes.initialize(repeating: 0, count: 100)
+                for j in 0..<few {
+                    let (key, base) = (keys[from + j], bases[from + j])
+                    lanes[j] = key.w3.byteSwapped
+                    lanes[4 + j] = key.w2.byteSwapped
+                    lanes[8 + j] = key.w1.byteSwapped
+                    lanes[12 + j] = key.w0.byteSwapped
+                    lanes[16 + j] = base.w3.byteSwapped
+                    lanes[20 + j] = base.w2.byteSwapped
+                    lanes[24 + j] = base.w1.byteSwapped
+                    lanes[28 + j] = base.w0.byteSwapped
+                    lanes[32 + j] = 0x01
+                    lanes[64 + j] = 0x80 << 56
+                }
+                millrace_keccak_permute4(lanes)
+                for j in 0..<few {
+                    slots[from + j] = U256(
+                        lanes[12 + j].byteSwapped, lanes[8 + j].byteSwapped, lanes[4 + j].byteSwapped,
+                        lanes[j].byteSwapped)
+                }
+                from += few
+            }
+        }
     }
 
     /// keccak256(inner ‖ keccak256(outer ‖ base)): the slot of `mapping[outer][inner]`, as an allowance's.

@@ -170,3 +170,22 @@ private func naiveKeccak(_ bytes: [UInt8]) -> Hash32 {
         #expect([UInt8]().withUnsafeBytes { hash.hash($0) } == 0x726F_DB47_DD0E_0E31)
     }
 }
+
+@Test func `four Keccak permutations at a time are four single ones`() {
+    var random = Seed(5).generator("keccak.tests")
+    for count in 0...9 {
+        let keys = (0..<count).map { _ in U256(random.next(), random.next(), random.next(), random.next()) }
+        let bases = (0..<count).map { _ in U256(random.next(), random.next(), random.next(), random.next()) }
+        var slots = [U256](repeating: .zero, count: count)
+        slots.withUnsafeMutableBufferPointer { slots in
+            guard let into = slots.baseAddress else { return }
+            keys.withUnsafeBufferPointer { keys in
+                bases.withUnsafeBufferPointer { bases in
+                    guard let keys = keys.baseAddress, let bases = bases.baseAddress else { return }
+                    Keccak256.mappingSlots(keys: keys, bases: bases, count: count, into: into)
+                }
+            }
+        }
+        #expect(slots == zip(keys, bases).map { Keccak256.mappingSlot(key: $0, base: $1) })
+    }
+}

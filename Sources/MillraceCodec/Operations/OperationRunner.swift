@@ -27,6 +27,7 @@ final class OperationRunner {
     var overlay = Overlay()
     let facts = FactBook()
     private var cache = HolderSlotCache()
+    var lookup = SlotLookup()
 
     private var poolsByFact = EntryTable()
     private var pools = Scratch<PoolEntries>(capacity: 256)
@@ -48,6 +49,7 @@ final class OperationRunner {
 
     func begin(base: State) {
         overlay.removeAll()
+        lookup.unknown.removeAll()
         facts.match(base)
         poolsByFact.removeAll()
         poolCount = 0
@@ -94,6 +96,7 @@ final class OperationRunner {
         if let key, let id = cache.find(key), Int(id) < base.slotCount {
             return overlay.slot(id: id, contract: contract, base: base)
         }
+        if let key, let entry = lookup.unknown.find(key, where: { _ in true }) { return entry }
         let number = number()
         if let id = base.slot(SlotKey(account: AccountID(contract), slot: number)) {
             if let key { cache.insert(key, id.index) }
@@ -101,6 +104,11 @@ final class OperationRunner {
         }
         return overlay.slot(unknown: number, contract: contract)
     }
+
+    @inline(__always)
+    func cachedSlot(_ key: UInt64) -> UInt32? { cache.find(key) }
+
+    func remember(_ key: UInt64, _ id: UInt32) { cache.insert(key, id) }
 
     /// The entry of a holder's amount.
     @inline(__always)
@@ -187,6 +195,7 @@ final class OperationRunner {
         base: State
     ) -> Bool {
         self.timestamp = timestamp
+        lookUp(actions, base: base)
         let count = actions.count
         traits.ensure(count)
         amountsOut.ensure(count)
