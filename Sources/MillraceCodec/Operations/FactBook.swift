@@ -125,24 +125,24 @@ final class FactBook {
 /// Which slot holds whose amount: saves the hashing and the look-up for those seen lately. What it says is what hashing
 /// would, so it is free to forget.
 struct HolderSlotCache: ~Copyable {
+    private struct Cell: BitwiseCopyable {
+        var key: UInt64
+        var id: UInt32
+    }
+
     private static var sizeMax: Int { 1 << 20 }
-    private var keys: UnsafeMutablePointer<UInt64>
-    private var ids: UnsafeMutablePointer<UInt32>
+    private var cells: UnsafeMutablePointer<Cell>
     private var mask = (1 << 12) - 1
     private var inserted = 0
 
     init() {
-        keys = .allocate(capacity: mask + 1)
-        ids = .allocate(capacity: mask + 1)
-        keys.initialize(repeating: .max, count: mask + 1)
+        cells = .allocate(capacity: mask + 1)
+        cells.initialize(repeating: Cell(key: .max, id: 0), count: mask + 1)
     }
 
-    deinit {
-        keys.deallocate()
-        ids.deallocate()
-    }
+    deinit { cells.deallocate() }
 
-    /// A name for an entry; nil for those that are not kept.
+    /// A name for an entry. Spenders from 0x1FFF on have none.
     @inline(__always)
     static func key(fact: UInt32, holder: UInt32, spender: UInt32 = 0x1FFF) -> UInt64 {
         UInt64(fact) << 44 | UInt64(holder) << 13 | UInt64(spender)
@@ -155,30 +155,24 @@ struct HolderSlotCache: ~Copyable {
 
     @inline(__always)
     func find(_ key: UInt64) -> UInt32? {
-        let at = HolderSlotCache.place(key) & mask
-        return keys[at] == key ? ids[at] : nil
+        let cell = cells[HolderSlotCache.place(key) & mask]
+        return cell.key == key ? cell.id : nil
     }
 
     mutating func insert(_ key: UInt64, _ id: UInt32) {
         inserted += 1
         if inserted > mask, mask + 1 < HolderSlotCache.sizeMax { grow() }
-        let at = HolderSlotCache.place(key) & mask
-        keys[at] = key
-        ids[at] = id
+        cells[HolderSlotCache.place(key) & mask] = Cell(key: key, id: id)
     }
 
     private mutating func grow() {
-        let (oldKeys, oldIDs, oldCount) = (keys, ids, mask + 1)
+        let (old, oldCount) = (cells, mask + 1)
         mask = oldCount * 4 - 1
-        keys = .allocate(capacity: mask + 1)
-        ids = .allocate(capacity: mask + 1)
-        keys.initialize(repeating: .max, count: mask + 1)
-        for i in 0..<oldCount where oldKeys[i] != .max {
-            let at = HolderSlotCache.place(oldKeys[i]) & mask
-            keys[at] = oldKeys[i]
-            ids[at] = oldIDs[i]
+        cells = .allocate(capacity: mask + 1)
+        cells.initialize(repeating: Cell(key: .max, id: 0), count: mask + 1)
+        for i in 0..<oldCount where old[i].key != .max {
+            cells[HolderSlotCache.place(old[i].key) & mask] = old[i]
         }
-        oldKeys.deallocate()
-        oldIDs.deallocate()
+        old.deallocate()
     }
 }

@@ -71,7 +71,13 @@ extension Codec {
     private func runSection(
         _ section: Section, _ diff: borrowing StateDiff, at cursor: SectionCursor, base: State
     ) -> Bool {
-        diff.operations.actions.withUnsafeBufferPointer { actions in
+        diff.operations.transactions.withUnsafeBufferPointer {
+            runner.lookUp(
+                UnsafeBufferPointer(
+                    rebasing: $0[cursor.transactions..<cursor.transactions + Int(section.transactions)]),
+                base: base)
+        }
+        return diff.operations.actions.withUnsafeBufferPointer { actions in
             diff.operations.literals.withUnsafeBufferPointer { literals in
                 let from = cursor.actions
                 let slice = UnsafeBufferPointer(rebasing: actions[from..<from + Int(section.actions)])

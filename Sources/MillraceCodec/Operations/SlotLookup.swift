@@ -40,6 +40,15 @@ struct SlotLookup: ~Copyable {
 }
 
 extension OperationRunner {
+    /// Enters the senders in the overlay.
+    func lookUp(_ transactions: UnsafeBufferPointer<Transaction>, base: State) {
+        var last = UInt32.max
+        for transaction in transactions where transaction.sender.index != last {
+            last = transaction.sender.index
+            if Int(last) < base.accountCount { _ = overlay.account(id: last, base: base) }
+        }
+    }
+
     /// Enters the slots of holders with an account id in the overlay.
     func lookUp(_ actions: UnsafeBufferPointer<Action>, base: State) {
         lookup.count = 0
@@ -69,7 +78,9 @@ extension OperationRunner {
                 }
                 let isFeeding = i &+ 1 < actions.count && actions[i &+ 1].isChained
                 if !isFeeding {
-                    want(action.zeroForOne ? pool.token1 : pool.token0, action.payee, spender: .max, base: base)
+                    want(
+                        action.zeroForOne ? pool.token1 : pool.token0, action.payee, spender: .max, base: base
+                    )
                 }
             }
         }
