@@ -324,7 +324,8 @@ extension Codec {
                     action.kind == .swap && !C.isReader && count + 1 < transaction.actionCount
                     && diff.operations.actions[at + 1].isChained
                 try codeAction(
-                    &action, feeds: &feeds, sender: sender, after: lastAmount, &section, of: &diff, at: &cursor,
+                    &action, feeds: &feeds, sender: sender, after: lastAmount, &section, of: &diff,
+                    at: &cursor,
                     base: base, &coder)
                 lastAmount = action.amount
                 if C.isReader { diff.operations.actions.append(action) }

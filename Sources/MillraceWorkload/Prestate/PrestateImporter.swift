@@ -50,8 +50,8 @@ public final class PrestateImporter {
     /// Accounts and slots that the block at hand has touched so far.
     private var touched = FirstTouches()
 
-    /// Traces name no preimages: with `findsOperations` they are searched for.
-    public init(state: State, rule: MiniBlockRule, findsOperations: Bool = false) {
+    /// Traces name no preimages: with `findsOperations` they are searched for, for up to 40 ms a mini-block.
+    public init(state: State, rule: MiniBlockRule, findsOperations: Bool = true) {
         self.state = state
         self.rule = rule
         builder = DiffBuilder(

@@ -13,7 +13,7 @@ internal import MillraceCrypto
 
 struct PreimageSearch {
     static let hashesPerTransaction = 4_000
-    static let hashesPerMiniBlock = 1 << 19
+    static let hashesPerMiniBlock = 1 << 17
     static let keysMax = 96
     static let foundMax = 1 << 20
     static let contractsMax = 1 << 17
