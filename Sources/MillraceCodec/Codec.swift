@@ -1,10 +1,10 @@
-/// The state-diff codec, level 1: one follower's coding state, the same class on the sequencer's side and on a replica's.
+/// The state-diff codec: one follower's coding state, the same class on the sequencer's side and on a replica's.
 /// Spec 30 is its format.
 ///
 ///                encode(diff, base)                        decode(payload, base)
-///     diff ──▶ new keys · keys · values ──▶ payload ──▶ new keys · keys · values ──▶ diff
-///                      │  models of this 100 ms window: both sides alike  │
-///                      └───────── advance(past: diff) on both sides ──────┘
+///     diff ──▶ operations · patches ──▶ payload ──▶ operations · patches ──▶ diff
+///                  │  both sides run them and predict alike  │
+///                  └────── advance(past: diff) on both ──────┘
 ///
 /// *Calls come in the order of heights*: encode or decode with the state before the diff, apply the diff, then `advance`.
 /// Models restart at the heights that begin a 100 ms window (1, 11, 21, …), and what a key's history counts is whole
@@ -45,6 +45,8 @@ public final class Codec {
     var operationScratch = OperationScratch()
     var predicted = PredictedKeys()
     var patches = Patches()
+    /// The operations of the diff encoded last are not in its payload: no follower counts what they name.
+    var leavesOutOperations = false
     /// Where each section's told slots end.
     var toldEnds: [Int] = []
     var newPatches: [UInt32] = []
@@ -81,7 +83,8 @@ public final class Codec {
     /// Operations count for whom and what they name, height by height.
     private func notePopularity(_ diff: StateDiff) {
         var (transaction, action) = (0, 0)
-        let sections = diff.operations.sections
+        let sections = leavesOutOperations ? [] : diff.operations.sections
+        leavesOutOperations = false
         let heights = diff.lastHeight - diff.firstHeight + 1
         for i in 0..<heights {
             if i < UInt64(sections.count) {

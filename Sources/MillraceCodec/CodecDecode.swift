@@ -17,6 +17,7 @@ extension Codec {
             throw .badCount(.heights)
         }
         beginPayload(firstHeight: first)
+        leavesOutOperations = false
         guard payload.byteCount > 0 else { return }
         do {
             var reader = ByteReader(payload)

@@ -16,6 +16,7 @@ extension Codec {
             diff.lastHeight &- diff.firstHeight < UInt64(CodecLimits.heightCountMax),
             "more heights than a payload may carry")
         beginPayload(firstHeight: diff.firstHeight)
+        leavesOutOperations = false
         if diff.isEmpty, diff.kind == .transactions, diff.transactions == 0, diff.rawBytes == 0,
             diff.newFacts.isEmpty, diff.operations.transactions.isEmpty
         {
@@ -23,11 +24,21 @@ extension Codec {
         }
         let start = payload.count
         var told = diff
-        if !isTellable(diff, base: base) { told.operations = Codec.withoutTransactions(diff) }
-        encodeCoded(&told, base: base, into: &payload)
+        leavesOutOperations = !isTellable(diff, base: base)
+        if leavesOutOperations { told.operations = Codec.withoutTransactions(diff) }
+        if !encodeCoded(&told, base: base, into: &payload) {
+            abandonPayload()
+            leavesOutOperations = true
+            told = diff
+            told.operations = Codec.withoutTransactions(diff)
+            let isTold = encodeCoded(&told, base: base, into: &payload)
+            precondition(isTold, "new keys and facts cannot be told")
+        }
         let coded = payload.count - start
-        // Facts have no plain form, nor have the heights of a window.
-        if coded > PlainForm.bytesMin(diff), diff.isSingle, diff.newFacts.isEmpty {
+        // Facts and operations have no plain form, nor have the heights of a window.
+        if coded > PlainForm.bytesMin(diff), diff.isSingle, diff.newFacts.isEmpty,
+            told.operations.transactions.isEmpty
+        {
             var plain: [UInt8] = []
             PlainForm.encode(diff, base: base, into: &plain)
             if plain.count < coded {
@@ -68,8 +79,9 @@ extension Codec {
     }
 
     /// Operations first, since what they predict decides what is left to tell; both parts share one pair of streams, so the
-    /// header, which counts the patches, is put before them at the end.
-    private func encodeCoded(_ diff: inout StateDiff, base: State, into payload: inout [UInt8]) {
+    /// header, which counts the patches, is put before them at the end. False, with nothing appended, when the operations
+    /// turn out not to run.
+    private func encodeCoded(_ diff: inout StateDiff, base: State, into payload: inout [UInt8]) -> Bool {
         let start = payload.count
         writer.reset()
         beginCharging()
@@ -85,7 +97,8 @@ extension Codec {
                 try codeSection(&section, of: &diff, at: &cursor, base: base, &writer)
             }
         } catch {
-            preconditionFailure("operations that were checked cannot be told: \(error)")
+            // Swaps that wait for one another: nothing else is left after `isTellable`.
+            return false
         }
         let changes =
             diff.destroyed.isEmpty
@@ -111,6 +124,7 @@ extension Codec {
             payload.append(contentsOf: repeatElement(0, count: least - (payload.count - start)))
         }
         ledger?.add(Double(payload.count - start) * 8, to: .form)
+        return true
     }
 
     /// New slots that no operation predicted, in order; `toldEnds` says where each section's end. All new slots get their

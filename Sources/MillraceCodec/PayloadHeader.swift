@@ -68,8 +68,9 @@ struct PayloadHeader {
         transactions = try PayloadHeader.number(.transactions, from: &reader)
         rawBytes = try PayloadHeader.number(.rawBytes, from: &reader)
         newCodes = try PayloadHeader.count(.newCodes, atMost: payloadBytes, from: &reader)
-        // An address is 20 bytes in either form.
-        newAccounts = try PayloadHeader.count(.newAccounts, atMost: payloadBytes / 20, from: &reader)
+        // The coded form counts them section by section. An address is 20 bytes in either.
+        newAccounts = try PayloadHeader.count(
+            .newAccounts, atMost: form == .plain ? payloadBytes / 20 : 0, from: &reader)
         var left =
             min(payloadBytes, Limits.payloadBytesMax) * CodecLimits.keysPerByteMax
             + CodecLimits.keysPerByteMax - 1 - newAccounts

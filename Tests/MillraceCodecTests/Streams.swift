@@ -29,12 +29,13 @@ final class Pair {
         try receiver.apply(diff)
     }
 
-    /// Seals the next mini-block and encodes it into `payload`.
-    func seal(kind: DiffKind = .transactions) throws {
+    /// Seals the next mini-block, changes it if asked, and encodes it into `payload`.
+    func seal(kind: DiffKind = .transactions, _ change: (inout StateDiff) -> Void = { _ in }) throws {
         height += 1
         builder.seal(
             kind: kind, firstHeight: height, lastHeight: height, sealedAtMicroseconds: height * 10_000,
             into: &diff)
+        change(&diff)
         payload.removeAll()
         encoder.encode(diff, base: sender, into: &payload)
     }

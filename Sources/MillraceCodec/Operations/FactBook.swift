@@ -123,7 +123,8 @@ final class FactBook {
 }
 
 /// Which slot holds whose amount: saves the hashing and the look-up for those seen lately. What it says is what hashing
-/// would, so it is free to forget.
+/// would, so it is free to forget. Facts and accounts that the payload under way brings are left out: it may be refused
+/// yet, and another bring others under the same ids.
 struct HolderSlotCache: ~Copyable {
     private struct Cell: BitwiseCopyable {
         var key: UInt64
@@ -131,6 +132,10 @@ struct HolderSlotCache: ~Copyable {
     }
 
     private static var sizeMax: Int { 1 << 20 }
+    /// What the base of the payload under way knows.
+    private var factEnd: UInt64 = 0
+    private var accountEnd: UInt64 = 0
+    private var slotEnd = 0
     private var cells: UnsafeMutablePointer<Cell>
     private var mask = (1 << 12) - 1
     private var inserted = 0
@@ -159,7 +164,24 @@ struct HolderSlotCache: ~Copyable {
         return cell.key == key ? cell.id : nil
     }
 
+    /// A state that has gone back forgets ids, and so does the cache.
+    mutating func begin(facts: Int, accounts: Int, slots: Int) {
+        if UInt64(facts) < factEnd || UInt64(accounts) < accountEnd || slots < slotEnd {
+            cells.update(repeating: Cell(key: .max, id: 0), count: mask + 1)
+        }
+        (factEnd, accountEnd, slotEnd) = (UInt64(facts), UInt64(accounts), slots)
+    }
+
+    /// Known to the base by all its ids.
+    @inline(__always)
+    private func isLasting(_ key: UInt64) -> Bool {
+        let spender = key & 0x1FFF
+        return key >> 44 < factEnd && key >> 13 & 0x7FFF_FFFF < accountEnd
+            && (spender == 0x1FFF || spender < factEnd)
+    }
+
     mutating func insert(_ key: UInt64, _ id: UInt32) {
+        guard isLasting(key) else { return }
         inserted += 1
         if inserted > mask, mask + 1 < HolderSlotCache.sizeMax { grow() }
         cells[HolderSlotCache.place(key) & mask] = Cell(key: key, id: id)

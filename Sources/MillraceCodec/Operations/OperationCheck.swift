@@ -59,10 +59,17 @@ extension Codec {
             else { return false }
             lastSender = transaction.sender.index
             var before: Action?
-            for _ in 0..<transaction.actionCount {
+            let sender = Party(transaction.sender)
+            for left in (0..<transaction.actionCount).reversed() {
                 let action = actions[next]
                 if action.isChained, before?.kind != .swap { return false }
                 guard isTellable(action, kinds) else { return false }
+                // Who is not told is who the rules say, and nobody's first mention.
+                let feeds = left > 0 && actions[next + 1].isChained
+                if action.kind == .mint, action.payer != sender { return false }
+                if action.kind == .burn, action.payee != sender { return false }
+                if action.isChained, action.payer.literal != nil { return false }
+                if feeds, action.payee.literal != nil { return false }
                 if !isNamed(action.payer, accountEnd, &literalsUsed) { return false }
                 if !isNamed(action.payee, accountEnd, &literalsUsed) { return false }
                 before = action

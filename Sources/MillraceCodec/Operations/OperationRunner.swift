@@ -8,7 +8,7 @@ internal import MillraceBase
 internal import MillraceCrypto
 internal import MillraceDiff
 
-/// What an action tells about its transaction's gas (Spec 30.8): the branches that were taken, and bytes of call data.
+/// What an action tells about its transaction's gas (Spec 30.12.8): the branches that were taken, and bytes of call data.
 struct ActionTraits: BitwiseCopyable {
     var branches: UInt64 = 0
     var nonzeroBytes = 0
@@ -51,6 +51,7 @@ final class OperationRunner {
         overlay.removeAll()
         lookup.unknown.removeAll()
         facts.match(base)
+        cache.begin(facts: base.facts.count, accounts: base.accountCount, slots: base.slotCount)
         poolsByFact.removeAll()
         poolCount = 0
         newAddresses.removeAll(keepingCapacity: true)
@@ -260,7 +261,8 @@ final class OperationRunner {
                     i &+ 1 < count && actions[i &+ 1].kind == .swap && actions[i &+ 1].isChained
                     ? pool(actions[i &+ 1].fact.index, base: base) : nil
                 let amountIn = action.isChained ? amountsOut.base[i &- 1] : action.amount
-                let swap = runSwap(action, pool: p, amountIn: amountIn, feeds: next != nil, literals, base: base)
+                let swap = runSwap(
+                    action, pool: p, amountIn: amountIn, feeds: next != nil, literals, base: base)
                 amountsOut.base[i] = swap.amountOut
                 traits.base[i] = swap.traits
                 isDone.base[i] = true
