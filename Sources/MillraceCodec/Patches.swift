@@ -1,5 +1,5 @@
 /// What operations got wrong, and what they did not touch: the changes that are told, against predicted values. Without
-/// operations that is every change. Spec 30.9.
+/// operations that is every change. Spec 30.14.
 ///
 ///     predicted = base, after the operations have run
 ///     patch     = a key whose value after the diff is not the predicted one

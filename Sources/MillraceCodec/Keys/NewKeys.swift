@@ -1,6 +1,6 @@
 /// The columns of keys that appear for the first time: accounts as their 20 bytes, slots as the gap between account ids and
 /// the distance from the slot before (arrays and structs fill neighbouring slots; small slot numbers are short); hashed slots
-/// as they are. Spec 30.5.3. Preimages stay behind: level 1 has no use for them.
+/// as they are. Spec 30.5.3. Preimages stay behind.
 
 internal import MillraceBase
 internal import MillraceDiff

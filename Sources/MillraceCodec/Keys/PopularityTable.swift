@@ -1,5 +1,5 @@
 /// How often operations have named each id, and the lists by popularity that follow: senders, payees, pools and tokens are
-/// named by a class and a place in its list. Spec 30.6.
+/// named by a class and a place in its list. Spec 30.12.2.
 ///
 /// Weights grow by `unit` for each mention; classes are half octaves of weight, so that within one a uniform place costs
 /// next to nothing. The lists stand still for a window of ten heights; ids mentioned for the first time in a window are

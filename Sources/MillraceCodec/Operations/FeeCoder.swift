@@ -1,5 +1,5 @@
 /// Gas and price of each transaction, after its actions have run: gas is remembered by the branches taken, less what call
-/// data costs; prices that recur are listed. Spec 30.8.
+/// data costs; prices that recur are listed. Spec 30.12.8.
 
 internal import MillraceBase
 internal import MillraceDiff

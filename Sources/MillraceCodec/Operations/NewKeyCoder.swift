@@ -1,5 +1,5 @@
 /// Keys that operations bring into being: a payment to an address without an account, the first amount of a holder. Each
-/// predicted key costs the answer to whether it came to be; what nobody predicted is written out. Spec 30.5.3.
+/// predicted key costs the answer to whether it came to be; what nobody predicted is written out. Spec 30.12.9.
 
 internal import MillraceBase
 internal import MillraceDiff

@@ -1,4 +1,4 @@
-/// The operations of a payload, one section per height: what is told, in this order (Spec 30.6 to 30.8)
+/// The operations of a payload, one section per height: what is told, in this order (Spec 30.12)
 ///
 ///     section   block time, coinbase, base fee, new facts
 ///     senders   a multiset by popularity: the transactions, in order of their senders

@@ -1,4 +1,4 @@
-/// What the coding of operations remembers from one to the next within a restart interval, apart from models. Spec 30.8.
+/// What the coding of operations remembers from one to the next within a restart interval, apart from models. Spec 30.12.
 
 internal import MillraceBase
 

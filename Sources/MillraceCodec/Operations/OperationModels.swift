@@ -1,4 +1,4 @@
-/// The models that operations are coded with, behind the others in the bank. Spec 30.6 and 30.8.
+/// The models that operations are coded with, behind the others in the bank. Spec 30.12.
 ///
 /// Some places are stored, so that an unoptimised build does not add up all that stand before at each bit.
 

@@ -1,5 +1,5 @@
 /// Who sent transactions, and how many each: a multiset, popularity class by class, as gaps in the class's list. The order
-/// of transactions among senders costs nothing, since none is told. Spec 30.6.3.
+/// of transactions among senders costs nothing, since none is told. Spec 30.12.5.
 
 internal import MillraceBase
 internal import MillraceDiff

@@ -1,5 +1,5 @@
 /// In which order a pool's swaps ran: for each turn the swap among those left, evenly. The only order that matters, and the
-/// only one that is told. Spec 30.6.6.
+/// only one that is told. Spec 30.12.7.
 
 internal import MillraceBase
 internal import MillraceDiff

@@ -1,4 +1,5 @@
-/// What a spender may still take falls by what it took. Allowances of 2^256 − 1 do not fall, by convention. Spec 30.7.2.
+/// What a spender may still take falls by what it took. Where it does not (an allowance of 2^256 − 1, by convention), the
+/// source names no spender. Spec 30.13.3.
 
 internal import MillraceBase
 internal import MillraceDiff

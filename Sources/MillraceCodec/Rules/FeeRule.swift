@@ -1,5 +1,5 @@
 /// Every transaction raises its sender's nonce and costs it gas × price; the coinbase gets what is above the base fee.
-/// Spec 30.7.5.
+/// Spec 30.13.6.
 
 internal import MillraceBase
 internal import MillraceDiff

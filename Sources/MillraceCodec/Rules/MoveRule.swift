@@ -1,4 +1,4 @@
-/// Who pays whom: ether between accounts, amounts of a token between holders. Spec 30.7.1.
+/// Who pays whom: ether between accounts, amounts of a token between holders. Spec 30.13.2.
 
 internal import MillraceBase
 internal import MillraceDiff

@@ -1,4 +1,4 @@
-/// What is minted or burnt changes one holder's amount and the supply. Spec 30.7.4.
+/// What is minted or burnt changes one holder's amount and the supply. Spec 30.13.5.
 
 internal import MillraceBase
 internal import MillraceDiff

@@ -1,4 +1,4 @@
-/// What a constant-product pool gives for what it gets, and what it stores then. Spec 30.7.3; the formula and the packing
+/// What a constant-product pool gives for what it gets, and what it stores then. Spec 30.13.4; the formula and the packing
 /// are Uniswap V2's.
 ///
 ///     out = in × kept × reserveOut / (reserveIn × 10000 + in × kept), rounded down
