@@ -1,7 +1,8 @@
 /// "Did you mean": the nearest of a few known names, for errors about text that people type.
 public enum Suggestion {
-    /// The candidate with the fewest edits from `text` (letters put in, left out, replaced, two neighbours swapped), when that is at most a third of its length and at least
-    /// one edit is allowed; the first in case of a tie. Cost: lengths multiplied, over names cut at 64 bytes.
+    /// The candidate with the fewest edits from `text` (letters put in, left out, replaced, two neighbours swapped), when that
+    /// is at most a third of its length and at least one edit is allowed; the first in case of a tie. Cost: lengths
+    /// multiplied, over names cut at 64 bytes.
     public static func nearest(to text: String, among candidates: [String]) -> String? {
         let wanted = Array(text.lowercased().utf8.prefix(64))
         var best: (edits: Int, name: String)?

@@ -121,7 +121,8 @@ struct CodecPage {
             "<section>\n<h2>\(report.peers.isEmpty ? "Beside others" : "Beside zstd, in the same run")</h2>\n"
             + (report.peers.isEmpty
                 ? ""
-                : "<p>zstd gets the merged diffs’ keys and values: each alone, or all as one stream with a window of 128 MiB.</p>\n")
+                : "<p>zstd gets the merged diffs’ keys and values: each alone, or all as one stream with a window of "
+                    + "128 MiB.</p>\n")
             + table(head, rows) + "</section>\n"
     }
 
@@ -279,7 +280,8 @@ struct CodecPage {
         h1 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 .4rem; overflow-wrap: anywhere; }
         h2 { font-size: 1.02rem; margin: 2rem 0 .3rem; }
         p { margin: 0 0 .6rem; color: var(--soft); max-width: 46rem; }
-        .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem 1.2rem; margin: 1.2rem 0 0; }
+        .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem 1.2rem; }
+        .figures { margin: 1.2rem 0 0; }
         .figures strong { font-size: 1.7rem; font-weight: 600; font-variant-numeric: tabular-nums; }
         .figures span { color: var(--soft); }
         .figures small { display: block; color: var(--soft); line-height: 1.35; }
