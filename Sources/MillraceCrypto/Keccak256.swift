@@ -50,7 +50,8 @@ public enum Keccak256 {
     /// `mappingSlot` for `count` pairs, four at a time: about three times as fast where the machine has wide vectors. `slots`
     /// may be `keys` or `bases`.
     public static func mappingSlots(
-        keys: UnsafePointer<U256>, bases: UnsafePointer<U256>, count: Int, into slots: UnsafeMutablePointer<U256>
+        keys: UnsafePointer<U256>, bases: UnsafePointer<U256>, count: Int,
+        into slots: UnsafeMutablePointer<U256>
     ) {
         withUnsafeTemporaryAllocation(byteCount: 800, alignment: 32) { room in
             guard let lanes = room.baseAddress?.bindMemory(to: UInt64.self, capacity: 100) else { return }

@@ -20,7 +20,8 @@ struct MeasureCodec: ParsableCommand {
         discussion: """
             INPUT is a recording (.mill), a workload file (SDW1), generate:WORKLOAD (generate:swap?accounts=1000000), or any \
             number of files of prestateTracer results, each block of which is measured on its own, against a state that holds \
-            what it found. Files may be compressed. Every payload is decoded again and compared; bridges are coded but left out of the figures.
+            what it found. Files may be compressed. Every payload is decoded again and compared; bridges are coded but left \
+            out of the figures.
             """)
     @Argument(help: ArgumentHelp("What to measure.", valueName: "input")) var inputs: [String] = []
     @Option(help: "Generate this workload: swap, erc20, mixed or idle, with or without ?parameters.")
