@@ -137,9 +137,9 @@ private func bytesOfSwaps(wrong: UInt64) throws -> Int {
     var bytes = 0
     for _ in 0..<12 {
         for _ in 0..<100 { _ = try workload.nextTransaction(into: pair.builder) }
-        try pair.seal { diff in
+        try pair.seal(change: { diff in
             for _ in 0..<100 where random.below(1_000) < wrong { spoil(&diff, pair.sender, &random) }
-        }
+        })
         try pair.decode(pair.payload)
         try #require(pair.decoded.content == pair.diff.content, "height \(pair.height)")
         bytes += pair.payload.count
@@ -278,7 +278,7 @@ private let hostileChanges: [(String, @Sendable (inout StateDiff) -> Void)] = [
     let market = try Market()
     for (name, change) in hostileChanges {
         market.writeAll()
-        try market.pair.seal(change)
+        try market.pair.seal(change: change)
         try market.pair.decode(market.pair.payload)
         #expect(market.pair.decoded.operations.transactions.isEmpty, "\(name)")
         #expect(market.pair.decoded.content == market.pair.diff.content, "\(name)")

@@ -30,7 +30,7 @@ final class Pair {
     }
 
     /// Seals the next mini-block, changes it if asked, and encodes it into `payload`.
-    func seal(kind: DiffKind = .transactions, _ change: (inout StateDiff) -> Void = { _ in }) throws {
+    func seal(kind: DiffKind = .transactions, change: (inout StateDiff) -> Void = { _ in }) throws {
         height += 1
         builder.seal(
             kind: kind, firstHeight: height, lastHeight: height, sealedAtMicroseconds: height * 10_000,

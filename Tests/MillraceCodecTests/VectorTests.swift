@@ -1,6 +1,6 @@
 /// The vectors of `Protocol-Spec/vectors/codec`. A vector's body is the payload of one mini-block. `before1`, `before2`, … are
 /// the payloads of heights 1, 2, … from the empty state; the body has the next height. Where the vector is good, `plain` is
-/// the same diff in plain form.
+/// the same diff in plain form, facts left away.
 
 import MillraceBase
 import MillraceCrypto
@@ -14,7 +14,7 @@ private let alice = Address(high: 0xA11C_E000_0000_0000, middle: 0, low: 1)
 private let bob = Address(high: 0xB0B0_0000_0000_0000, middle: 0, low: 2)
 private let token = Address(high: 0xC000_0000_0000_0000, middle: 0, low: 3)
 
-private struct Maker {
+struct VectorMaker {
     let pair = Pair()
     var before: [[UInt8]] = []
     var vectors: [VectorFile] = []
@@ -34,7 +34,12 @@ private struct Maker {
         pair.builder.beginTransaction()
         write(pair.builder)
         pair.builder.endTransaction()
-        try pair.seal()
+        try good(name, why: why)
+    }
+
+    /// The same for transactions written already; `change` may spoil the diff.
+    mutating func good(_ name: String, why: String, _ change: (inout StateDiff) -> Void = { _ in }) throws {
+        try pair.seal(change: change)
         var plain: [UInt8] = []
         PlainForm.encode(pair.diff, base: pair.sender, into: &plain)
         vectors.append(
@@ -68,7 +73,7 @@ private struct Maker {
 }
 
 private func makeVectors() throws -> [VectorFile] {
-    var maker = Maker()
+    var maker = VectorMaker()
     try maker.good("new-accounts", why: "two accounts appear, by address") { builder in
         builder.setAccount(alice, balance: U256(1_000_000_000_000_000_000), nonce: 4)
         builder.setAccount(bob, balance: U256(5), nonce: 0)
@@ -132,7 +137,7 @@ private func makeVectors() throws -> [VectorFile] {
         builder.setSlot(token, 1, to: 7)
     }
 
-    var hostile = Maker()
+    var hostile = VectorMaker()
     try hostile.step { builder in
         builder.setBalance(alice, to: 1)
         builder.setBalance(bob, to: 2)
@@ -164,7 +169,7 @@ private func makeVectors() throws -> [VectorFile] {
     let whole = try hostile.last { $0.setBalance(alice, to: 77) }
     try hostile.pair.decode(whole)
     hostile.bad("trailing", expect: "trailingBytes", why: "a byte after the last column", whole + [7])
-    return maker.vectors + hostile.vectors
+    return maker.vectors + hostile.vectors + (try makeOperationVectors())
 }
 
 @Test func `vectors are what the encoder writes`() throws {
@@ -206,6 +211,8 @@ private func makeVectors() throws -> [VectorFile] {
         let coded = diff
         let plain = try #require(vector.hex("plain"))
         try codec.decode(plain.span.bytes, base: state, into: &diff)
+        // Facts have no plain form.
+        diff.newFacts = coded.newFacts
         #expect(coded.content == diff.content, "\(vector.name)")
         try state.apply(coded)
     }
