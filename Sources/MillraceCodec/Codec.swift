@@ -7,8 +7,10 @@
 ///                  └────── advance(past: diff) on both ──────┘
 ///
 /// *Calls come in the order of heights*: encode or decode with the state before the diff, apply the diff, then `advance`.
-/// Models restart at the heights that begin a 100 ms window (1, 11, 21, …), and what a key's history counts is whole
-/// windows and seconds, so that one who holds the state and the histories can join there.
+/// What was learned restarts with each window of the next coarser cadence (`Cadence.restartHeights`). All that outlives a
+/// restart is the state with its facts, and how popular senders, parties, tokens and pools are; both are the same for
+/// followers of all cadences. So a follower may change its cadence at a restart of the new one (`change(to:)`), and one who
+/// holds the state and `popularityBytes()` can join there.
 ///
 /// Encoding is a function of (diff, base, coding state), integers only: every machine, debug or release, gives the same
 /// bytes. Decoding is total: any bytes give a diff in canonical shape, with the base's old values and ids in range, or a
@@ -21,7 +23,7 @@
 ///
 /// Working memory is kept from payload to payload; the steady state allocates nothing.
 
-internal import MillraceBase
+public import MillraceBase
 public import MillraceDiff
 
 public final class Codec {
@@ -35,6 +37,11 @@ public final class Codec {
     var slotValues = SlotValues(indexed: true)
     var writer: ColumnWriter
     var codes = CodeColumn()
+
+    /// The windows that payloads carry. The coding state is that of this cadence.
+    public private(set) var cadence: Cadence
+    /// The heights of the last payload coded, while its patches wait for `advance`; nil after `takeBack`.
+    private var coded: (first: UInt64, last: UInt64)?
 
     /// Operations: who and what they name, what is remembered of them, and what they predict.
     let people = PopularityTable()
@@ -72,7 +79,8 @@ public final class Codec {
     let accountSpread: IDSpread
     let slotSpread: IDSpread
 
-    public init(accounts: IDSpread = .none, slots: IDSpread = .none) {
+    public init(cadence: Cadence = .c0, accounts: IDSpread = .none, slots: IDSpread = .none) {
+        self.cadence = cadence
         accountSpread = accounts
         slotSpread = slots
         accountActivity = ActivityTable(spread: accounts)
@@ -80,50 +88,16 @@ public final class Codec {
         writer = ColumnWriter(models: bank.models)
     }
 
-    /// Operations count for whom and what they name, height by height.
-    private func notePopularity(_ diff: StateDiff) {
-        var (transaction, action) = (0, 0)
-        let sections = leavesOutOperations ? [] : diff.operations.sections
-        leavesOutOperations = false
-        let heights = diff.lastHeight - diff.firstHeight + 1
-        for i in 0..<heights {
-            if i < UInt64(sections.count) {
-                let section = sections[Int(i)]
-                for _ in 0..<section.transactions {
-                    people.note(diff.operations.transactions[transaction].sender.index)
-                    transaction += 1
-                }
-                for _ in 0..<section.actions {
-                    note(diff.operations.actions[action], diff)
-                    action += 1
-                }
-            }
-            let height = diff.firstHeight &+ i
-            people.endSection(height: height, windowHeights: Codec.windowHeights)
-            tokens.endSection(height: height, windowHeights: Codec.windowHeights)
-            poolTable.endSection(height: height, windowHeights: Codec.windowHeights)
-        }
-    }
+    // MARK: Restarts
 
-    @inline(__always)
-    private func note(_ action: Action, _ diff: borrowing StateDiff) {
-        switch action.kind {
-        case .swap: poolTable.note(action.fact.index)
-        case .ether: if action.payee.literal == nil { people.note(action.payee.raw) }
-        case .transfer:
-            tokens.note(action.fact.index)
-            if action.payee.literal == nil { people.note(action.payee.raw) }
-        case .mint, .burn: tokens.note(action.fact.index)
-        }
-    }
+    /// Follows the stream at another cadence from the next payload on, which must begin a restart interval of that one.
+    /// On both sides alike: where a sequencer's codec of that cadence has restarted, this one now codes as it does.
+    public func change(to cadence: Cadence) { self.cadence = cadence }
 
-    // MARK: Windows
-
-    /// Mini-blocks in a window: models restart every 100 ms.
-    public static let windowHeights: UInt64 = 10
-
-    func beginPayload(firstHeight: UInt64) {
-        if firstHeight % Codec.windowHeights == 1 || firstHeight == 0 {
+    func beginPayload(firstHeight: UInt64, lastHeight: UInt64) {
+        if firstHeight % cadence.restartHeights == 1 || firstHeight == 0 {
+            accountActivity.restart()
+            slotActivity.restart()
             bank.reset()
             accountValues.reset()
             slotValues.widths.reset()
@@ -134,14 +108,23 @@ public final class Codec {
         accountValues.save()
         slotValues.widths.save()
         slotValues.beginPayload()
+        accountActivity.forget()
+        slotActivity.forget()
+        coded = (firstHeight, lastHeight)
+        leavesOutOperations = false
     }
 
     /// Takes back the last `encode` or `decode`: what its payload taught the models is forgotten, and the next call finds the
     /// coding state that this one found. For whoever will not apply the diff after all. Owes that no `advance` came since.
-    public func takeBack() { abandonPayload() }
+    public func takeBack() {
+        abandonPayload()
+        coded = nil
+    }
 
     /// Forgets what the payload under way taught the models.
     func abandonPayload() {
+        accountActivity.forget()
+        slotActivity.forget()
         bank.restore()
         accountValues.restore()
         slotValues.widths.restore()
@@ -163,25 +146,21 @@ public final class Codec {
 
     func beginCharging() { charged = 0 }
 
-    /// Follows the stream past a diff that has been applied. Genesis diffs leave no trace.
+    /// Follows the stream past a diff that has been applied. Genesis diffs leave no trace. One that was not coded here last
+    /// leaves none but its operations': whoever passes such must not code again before a restart.
     public func advance(past diff: StateDiff, state: State) {
         guard diff.kind != .genesis, diff.lastHeight > 0 else { return }
-        notePopularity(diff)
-        ids.ensure(max(diff.accountChanges.count, diff.slotChanges.count))
-        let ids = ids.base
-        diff.accountChanges.withUnsafeBufferPointer { changes in
-            for i in 0..<changes.count { ids[i] = changes[i].id.index }
-            accountActivity.note(ids, count: changes.count)
+        let isCoded = coded.map { $0 == (diff.firstHeight, diff.lastHeight) } ?? false
+        notePopularity(diff, withOperations: !isCoded || !leavesOutOperations)
+        if !isCoded {
+            accountActivity.forget()
+            slotActivity.forget()
         }
-        diff.slotChanges.withUnsafeBufferPointer { changes in
-            for i in 0..<changes.count { ids[i] = changes[i].id.index }
-            slotActivity.note(ids, count: changes.count)
-        }
-        if diff.lastHeight % Codec.windowHeights == 0 {
-            let window = Int((diff.lastHeight - 1) % Limits.miniBlocksPerEVMBlock / Codec.windowHeights)
-            let endsSecond = diff.lastHeight % Limits.miniBlocksPerEVMBlock == 0
-            accountActivity.endWindow(window, endsSecond: endsSecond)
-            slotActivity.endWindow(window, endsSecond: endsSecond)
-        }
+        coded = nil
+        // At the coarsest cadence every payload begins anew.
+        if cadence == .c3 { return }
+        let index = Int((diff.lastHeight - 1) / cadence.heights % 10)
+        accountActivity.endPayload(index)
+        slotActivity.endPayload(index)
     }
 }

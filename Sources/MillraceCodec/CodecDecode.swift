@@ -16,9 +16,15 @@ extension Codec {
         guard first <= last, last - first < UInt64(CodecLimits.heightCountMax) else {
             throw .badCount(.heights)
         }
-        beginPayload(firstHeight: first)
-        leavesOutOperations = false
-        guard payload.byteCount > 0 else { return }
+        beginPayload(firstHeight: first, lastHeight: last)
+        guard payload.byteCount > 0 else {
+            // The heights of a window stay told apart, for who composes it with others.
+            if first < last {
+                diff.operations.sections.append(
+                    contentsOf: repeatElement(Section(), count: Int(last - first) + 1))
+            }
+            return
+        }
         do {
             var reader = ByteReader(payload)
             let header = try PayloadHeader(from: &reader, payloadBytes: payload.byteCount, base: base)
@@ -229,6 +235,7 @@ extension Codec {
         (ids + knownCount).update(from: changedNew, count: newCount)
         try accountActivity.decode(
             into: ids, other: otherIDs.base, count: knownCount, known: known, table: 0, from: &reader)
+        accountActivity.patch(ids, count: header.accountChanges)
 
         charge(.accountKeys, reader)
         let values = base.accountValuesBase
@@ -291,6 +298,7 @@ extension Codec {
         for (i, place) in newPatches.enumerated() {
             ids[knownCount + i] = UInt32(truncatingIfNeeded: slotCount) + place
         }
+        slotActivity.patch(ids, count: total)
 
         let (values, keys) = (base.slotValuesBase, base.slotKeysBase)
         let destroyed = diff.destroyed

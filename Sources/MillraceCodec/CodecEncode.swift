@@ -15,8 +15,7 @@ extension Codec {
         precondition(
             diff.lastHeight &- diff.firstHeight < UInt64(CodecLimits.heightCountMax),
             "more heights than a payload may carry")
-        beginPayload(firstHeight: diff.firstHeight)
-        leavesOutOperations = false
+        beginPayload(firstHeight: diff.firstHeight, lastHeight: diff.lastHeight)
         if diff.isEmpty, diff.kind == .transactions, diff.transactions == 0, diff.rawBytes == 0,
             diff.newFacts.isEmpty, diff.operations.transactions.isEmpty
         {
@@ -47,6 +46,13 @@ extension Codec {
                 payload.append(contentsOf: plain)
             }
         }
+    }
+
+    /// Leaves out of the diff encoded last the operations that its payload leaves out, since they cannot be told (they may
+    /// come from a file). A sequencer of several cadences does so with each mini-block before it composes windows: then
+    /// followers of all cadences see the same operations.
+    public func dropUntold(_ diff: inout StateDiff) {
+        if leavesOutOperations { diff.operations = Codec.withoutTransactions(diff) }
     }
 
     /// Sections that only tell new keys and facts apart. A window without sections becomes one whose first height brings
@@ -106,6 +112,8 @@ extension Codec {
         let told = toldSlots(diff, base: base)
         patches.find(diff, changes: changes, runner.overlay, base: base)
         charge(.patches, writer)
+        for patch in patches.accounts { accountActivity.patch(patch.id.index) }
+        for patch in patches.slots { slotActivity.patch(patch.id.index) }
         encodePatches(diff, told: told, base: base, to: &writer)
         writer.range.finish()
 

@@ -15,6 +15,8 @@ public enum CodecError: Error, Equatable, Sendable {
     case badValue
     /// An operation that cannot be: about a fact of another kind, or swaps that wait for one another.
     case badOperation
+    /// Popularity that cannot be: cut, too long, or about ids the state does not have.
+    case badPopularity
 
     /// The header's fields, by name (Spec 30.3).
     public enum CountField: UInt8, Sendable, BitwiseCopyable {

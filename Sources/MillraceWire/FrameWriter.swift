@@ -4,7 +4,7 @@
 /// writes nothing when the frame does not fit, and the caller starts another datagram. Fields outside their bounds are
 /// our own mistakes and trap.
 
-internal import MillraceBase
+public import MillraceBase
 
 public struct FrameWriter {
     @usableFromInline let base: UnsafeMutableRawPointer

@@ -133,7 +133,7 @@ private func addHostile(to maker: inout VectorMaker, _ chain: TokenChain) throws
 extension Pair {
     /// A payload of the next height whose first columns are what `write` writes, and which ends in zeroes.
     fileprivate func raw(_ write: (inout ColumnWriter) -> Void) -> [UInt8] {
-        encoder.beginPayload(firstHeight: height)
+        encoder.beginPayload(firstHeight: height, lastHeight: height)
         encoder.writer.reset()
         write(&encoder.writer)
         return rest()
@@ -142,7 +142,7 @@ extension Pair {
     /// The section of a diff, as far as it can be told.
     fileprivate func raw(section diff: StateDiff) -> [UInt8] {
         var diff = diff
-        encoder.beginPayload(firstHeight: height)
+        encoder.beginPayload(firstHeight: height, lastHeight: height)
         encoder.writer.reset()
         encoder.runner.begin(base: sender)
         encoder.predicted.removeAll()

@@ -14,7 +14,7 @@ enum ModelMap {
 
     static var gapBuckets: Int { 15 }
     static var gapUnary: Int { 8 }
-    static var classCount: Int { 35 }
+    static var classCount: Int { 11 }
 
     static func gapUnary(_ table: Int) -> Int { table * setStride }
     static func gapTop(_ table: Int) -> Int { gapUnary(table) + gapBuckets * gapUnary }

@@ -1,20 +1,21 @@
-/// Which keys changed when, and the lists by class that follow from it: one table for accounts, one for slots. It is the
-/// rank table of level 1: a changed key is written as a gap in the list of its class.
+/// Which keys the payloads since the last restart patched, and the lists by class that follow from it: one table for accounts,
+/// one for slots. A patched key is written as a gap in the list of its class.
 ///
-/// Within a 100 ms window the lists stand still; what changes is noted, and at the window's end histories and lists are
-/// brought up to date (one pass over the keys in reach: 3 ns each). Everything here follows from which windows and seconds
-/// a key changed in, so a follower that has the state and these histories at a boundary codes exactly as the others do.
+/// Within a payload the lists stand still. Afterwards, once its diff has been applied, the keys it patched are noted, and the
+/// lists are made anew: one pass over the keys in reach, 3 ns each. Keys that operations predicted leave no trace here, and
+/// cost nothing.
 ///
-/// Bound: at the end of a second the oldest seconds are forgotten until at most `hotCountMax` keys are in reach.
+/// Bound: a payload that would bring more than `hotCountMax` keys into reach brings none.
 
 final class ActivityTable {
-    /// 4 MiB of ids. Uniform load at 100,000 swaps a second stays in reach for about three seconds.
+    /// 4 MiB of ids.
     static var hotCountMax: Int { 1 << 20 }
 
-    /// By id; ids beyond have no history.
+    /// By id; ids beyond have no history. Nothing but zeroes but for the ids in reach.
     private var histories = Scratch<UInt16>(capacity: 1024)
     private var historyCount = 0
-    private let classes = ActivityClass.makeTable()
+    /// The bit of the last payload noted.
+    private var last: UInt16 = 0
 
     /// Ids with a history, ascending.
     private var hot = Scratch<UInt32>(capacity: 1024)
@@ -23,9 +24,9 @@ final class ActivityTable {
     private var listed = Scratch<UInt32>(capacity: 1024)
     private let starts: UnsafeMutablePointer<Int>
 
-    /// Ids that changed in the window under way, in any order, with repeats.
-    private var noted = Scratch<UInt32>(capacity: 1024)
-    private var notedCount = 0
+    /// Ids that the payload under way patches, in any order, each once.
+    private var patched = Scratch<UInt32>(capacity: 1024)
+    private var patchedCount = 0
     private var fresh = Scratch<UInt32>(capacity: 1024)
     private var spare = Scratch<UInt32>(capacity: 1024)
 
@@ -41,13 +42,16 @@ final class ActivityTable {
         starts.initialize(repeating: 0, count: ActivityClass.count + 1)
     }
 
-    deinit {
-        classes.deallocate()
-        starts.deallocate()
-    }
+    deinit { starts.deallocate() }
 
     @inline(__always)
-    private func history(_ id: Int) -> UInt16 { id < historyCount ? histories.base[id] : 0 }
+    private static func classOf(
+        _ id: Int, _ histories: UnsafeMutablePointer<UInt16>, _ count: Int, _ last: UInt16
+    ) -> Int {
+        guard id < count else { return ActivityClass.cold }
+        let history = histories[id]
+        return history == 0 ? ActivityClass.cold : ActivityClass.of(history, last: last)
+    }
 
     // MARK: Coding a set of known keys
 
@@ -72,10 +76,9 @@ final class ActivityTable {
             guard let ends = places.baseAddress else { return }
             let sizes = ends + ActivityClass.count
             sizes.initialize(repeating: 0, count: ActivityClass.count + 1)
-            let (histories, historyCount, classes) = (histories.base, historyCount, classes)
+            let (histories, historyCount, last) = (histories.base, historyCount, last)
             for i in 0..<count {
-                let id = Int(ids[i])
-                sizes[id < historyCount ? Int(classes[Int(histories[id])]) : 0] &+= 1
+                sizes[ActivityTable.classOf(Int(ids[i]), histories, historyCount, last)] &+= 1
             }
             var sum = 0
             for c in 0..<ActivityClass.count {
@@ -83,8 +86,7 @@ final class ActivityTable {
                 sum += sizes[c]
             }
             for i in 0..<count {
-                let id = Int(ids[i])
-                let c = id < historyCount ? Int(classes[Int(histories[id])]) : 0
+                let c = ActivityTable.classOf(Int(ids[i]), histories, historyCount, last)
                 sorted[ends[c]] = ids[i]
                 ends[c] &+= 1
             }
@@ -243,31 +245,55 @@ final class ActivityTable {
 
     // MARK: Following the stream
 
-    /// Notes that a key changed in the window under way.
-    func note(_ ids: UnsafePointer<UInt32>, count: Int) {
-        noted.grow(to: notedCount + count, keeping: notedCount)
-        (noted.base + notedCount).update(from: ids, count: count)
-        notedCount += count
+    /// No key has a history.
+    func restart() {
+        let (histories, hot) = (histories.base, hot.base)
+        for i in 0..<hotCount { histories[Int(hot[i])] = 0 }
+        hotCount = 0
+        patchedCount = 0
+        starts.update(repeating: 0, count: ActivityClass.count + 1)
     }
 
-    /// Ends the window `index` (0…9) of the current second, and the second itself with the last window.
-    func endWindow(_ index: Int, endsSecond: Bool) {
-        let bit: UInt16 = 1 << UInt16(index)
-        fresh.ensure(notedCount)
+    /// Takes down the keys that the payload under way patches, in any order, each once, till `endPayload` or `forget`.
+    func patch(_ ids: UnsafePointer<UInt32>, count: Int) {
+        patched.ensure(count)
+        patched.base.update(from: ids, count: count)
+        patchedCount = count
+    }
+
+    /// Likewise, some more of them.
+    @inline(__always)
+    func patch(_ id: UInt32) {
+        if patchedCount == patched.capacity { patched.grow(to: patchedCount + 1, keeping: patchedCount) }
+        patched.base[patchedCount] = id
+        patchedCount &+= 1
+    }
+
+    /// The payload under way leaves no trace.
+    func forget() { patchedCount = 0 }
+
+    /// The payload under way, the `index`-th since the restart (0…9), has been applied.
+    func endPayload(_ index: Int) {
+        last = 1 << UInt16(truncatingIfNeeded: index)
+        if patchedCount + hotCount == 0 { return }
+        fresh.ensure(patchedCount)
         var freshCount = 0
-        for i in 0..<notedCount {
-            let id = Int(noted.base[i])
+        for i in 0..<patchedCount {
+            let id = Int(patched.base[i])
             if id >= historyCount { extendHistories(to: id + 1) }
             let history = histories.base[id]
             if history == 0 {
                 fresh.base[freshCount] = UInt32(truncatingIfNeeded: id)
                 freshCount += 1
             }
-            histories.base[id] = history | bit
+            histories.base[id] = history | last
         }
-        notedCount = 0
+        patchedCount = 0
+        if freshCount > ActivityTable.hotCountMax - hotCount {
+            for i in 0..<freshCount { histories.base[Int(fresh.base[i])] = 0 }
+            freshCount = 0
+        }
         merge(freshCount)
-        if endsSecond { endSecond() }
         list()
     }
 
@@ -301,53 +327,18 @@ final class ActivityTable {
         swap(&self.hot, &spare)
     }
 
-    /// Turns windows into seconds; drops the ids whose last change is out of reach, or too many to keep.
-    private func endSecond() {
-        var newest = (0, 0, 0, 0, 0, 0)
-        withUnsafeMutableBytes(of: &newest) { raw in
-            let ages = raw.assumingMemoryBound(to: Int.self)
-            for i in 0..<hotCount {
-                let id = Int(hot.base[i])
-                let history = ActivityClass.endingSecond(histories.base[id])
-                histories.base[id] = history
-                if history != 0 { ages[history.trailingZeroBitCount - 10] += 1 }
-            }
-            // The reach in seconds, such that all keys in it fit.
-            var reach = 0
-            var sum = 0
-            while reach < 6, sum + ages[reach] <= ActivityTable.hotCountMax {
-                sum += ages[reach]
-                reach += 1
-            }
-            let mask = UInt16((1 << reach) - 1) << ActivityClass.windowBits
-            var kept = 0
-            for i in 0..<hotCount {
-                let id = hot.base[i]
-                let history = histories.base[Int(id)] & mask
-                histories.base[Int(id)] = history
-                if history != 0 {
-                    hot.base[kept] = id
-                    kept += 1
-                }
-            }
-            hotCount = kept
-        }
-    }
-
     /// Builds the lists by class.
     private func list() {
         listed.ensure(hotCount)
         starts.update(repeating: 0, count: ActivityClass.count + 1)
-        let (hot, listed, histories, classes, starts) = (
-            hot.base, listed.base, histories.base, classes, starts
-        )
+        let (hot, listed, histories, last, starts) = (hot.base, listed.base, histories.base, last, starts)
         for i in 0..<hotCount {
-            starts[Int(classes[Int(histories[Int(hot[i])])]) &+ 1] &+= 1
+            starts[ActivityClass.of(histories[Int(hot[i])], last: last) &+ 1] &+= 1
         }
         for c in 0..<ActivityClass.count { starts[c + 1] += starts[c] }
         // Filling moves each start to its class's end, which is the next one's start: shift back afterwards.
         for i in 0..<hotCount {
-            let c = Int(classes[Int(histories[Int(hot[i])])])
+            let c = ActivityClass.of(histories[Int(hot[i])], last: last)
             listed[starts[c]] = hot[i]
             starts[c] &+= 1
         }

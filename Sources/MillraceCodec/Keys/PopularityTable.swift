@@ -16,8 +16,10 @@ final class PopularityTable {
     static var classCount: Int { 62 }
     static var cold: Int { 0 }
     static var fresh: Int { 61 }
+    /// The lists are made anew after as many heights.
+    static var windowHeights: UInt64 { 10 }
     private static let freshBit: UInt32 = 1 << 31
-    private static let weightMax: UInt32 = 1 << 29
+    static var weightMax: Int { 1 << 29 }
 
     /// By id; bit 31 marks the fresh. Ids beyond have none.
     private var weights = Scratch<UInt32>(capacity: 1024)
@@ -91,6 +93,30 @@ final class PopularityTable {
         return low
     }
 
+    // MARK: Joining
+
+    /// No window is under way: the ids listed and their weights say all.
+    var isSettled: Bool { notedCount == 0 && freshCount == 0 }
+
+    /// Ids with a weight, ascending; those of a window under way left out.
+    var entries: [(id: UInt32, weight: UInt32)] {
+        (0..<hotCount).map { (hot.base[$0], weights.base[Int(hot.base[$0])] & ~PopularityTable.freshBit) }
+    }
+
+    func set(_ entries: Entries) {
+        for i in 0..<hotCount { weights.base[Int(hot.base[i])] = 0 }
+        for i in 0..<freshCount { weights.base[Int(freshIDs.base[i])] = 0 }
+        (hotCount, freshCount, notedCount, sectionStart) = (0, 0, 0, 0)
+        hot.ensure(entries.ids.count)
+        for (id, weight) in zip(entries.ids, entries.weights) {
+            reach(Int(id))
+            weights.base[Int(id)] = weight
+            hot.base[hotCount] = id
+            hotCount += 1
+        }
+        list()
+    }
+
     // MARK: Following
 
     @inline(__always)
@@ -101,8 +127,8 @@ final class PopularityTable {
     }
 
     /// The mentions since the last call were those of `height`.
-    func endSection(height: UInt64, windowHeights: UInt64) {
-        if height % windowHeights == 0 {
+    func endSection(height: UInt64) {
+        if height % PopularityTable.windowHeights == 0 {
             endWindow()
             if height % 1_000 == 0 { halve() }
             while hotCount > PopularityTable.hotCountMax { halve() }
@@ -175,7 +201,7 @@ final class PopularityTable {
                 spare.base[added] = id
                 added &+= 1
             }
-            weights.base[Int(id)] = min(weight &+ PopularityTable.unit, PopularityTable.weightMax)
+            weights.base[Int(id)] = min(weight &+ PopularityTable.unit, UInt32(PopularityTable.weightMax))
         }
         notedCount = 0
         if added == 0 { return }

@@ -15,7 +15,7 @@ extension Codec {
             operations.transactions.count <= CodecLimits.actionCountMax
         else { return false }
         var kinds = FactKinds(diff, base: base)
-        var (accounts, slots, codes, facts) = (0, 0, 0, 0)
+        var (accounts, slots, facts) = (0, 0, 0)
         var (transaction, action, literal) = (0, 0, 0)
         for section in sections {
             let accountEnd = base.accountCount + accounts
@@ -37,11 +37,10 @@ extension Codec {
             literal += Int(section.literals)
             accounts += Int(section.newAccounts)
             slots += Int(section.newSlots)
-            codes += Int(section.newCodes)
         }
         return transaction == operations.transactions.count && action == operations.actions.count
             && literal == operations.literals.count && accounts == diff.newAccounts.count
-            && slots == diff.newSlots.count && codes == diff.newCodes.count && facts == diff.newFacts.count
+            && slots == diff.newSlots.count && facts == diff.newFacts.count
     }
 
     private func isTellable(

@@ -215,6 +215,7 @@ final class CadenceRun {
     private func beginFollowing(_ base: State) {
         func codec() -> Codec {
             Codec(
+                cadence: cadence,
                 accounts: IDSpread(
                     known: cold.accounts == 0 ? 0 : base.accountCount, universe: cold.accounts),
                 slots: IDSpread(known: cold.slots == 0 ? 0 : base.slotCount, universe: cold.slots))

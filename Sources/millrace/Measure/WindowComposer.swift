@@ -1,8 +1,8 @@
 /// Mini-blocks to the aligned windows of a coarser cadence. Windows of ten are made first and windows of a hundred from
 /// those, so that a long window costs no more than four copies of its changes.
 
+import MillraceBase
 import MillraceDiff
-import MillraceWire
 
 struct ComposedWindow {
     var diff: StateDiff

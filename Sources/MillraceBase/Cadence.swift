@@ -1,0 +1,32 @@
+/// How much stream one payload merges (Spec 40.2): aligned windows of 1, 10, 100 or 1,000 mini-blocks.
+
+public enum Cadence: UInt8, Hashable, CaseIterable, Sendable, BitwiseCopyable {
+    /// 10 ms: every mini-block.
+    case c0 = 0
+    /// 100 ms.
+    case c1 = 1
+    /// 1 s: an EVM block.
+    case c2 = 2
+    /// 10 s.
+    case c3 = 3
+
+    /// Mini-blocks in one window.
+    public var heights: UInt64 {
+        switch self {
+        case .c0: 1
+        case .c1: 10
+        case .c2: 100
+        case .c3: 1_000
+        }
+    }
+
+    /// Mini-blocks from one restart of the coding state to the next (Spec 30.2): a window of the next coarser cadence; at
+    /// `c3` each window is on its own.
+    public var restartHeights: UInt64 {
+        switch self {
+        case .c0: 10
+        case .c1: 100
+        case .c2, .c3: 1_000
+        }
+    }
+}
