@@ -129,7 +129,7 @@ private func makeVectors() throws -> [VectorFile] {
         builder.setCode(bob, to: Array(CodeDictionary.bytes.prefix(150)))
     }
     for _ in 0..<1 { try maker.step { $0.setBalance(bob, to: $0.balance(of: bob) &+ 1) } }
-    try maker.good("window-end", why: "the tenth height: bob is in a class of his own, patched again and again") { builder in
+    try maker.good("window-end", why: "the tenth height: bob is in a class of his own") { builder in
         builder.setBalance(bob, to: builder.balance(of: bob) &+ 1)
     }
     try maker.good("window-start", why: "the eleventh height: all restarts, bob is cold again") { builder in

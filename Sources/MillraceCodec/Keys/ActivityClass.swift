@@ -10,8 +10,8 @@ enum ActivityClass {
     static var cold: Int { 0 }
     static var count: Int { ModelMap.classCount }
 
-    /// 1 + 2 × (0, 1, 2, 3, 4 for 1, 2, 3, 4–5, 6–10 payloads), and one more for a key of the last payload. `last` is the bit
-    /// of that payload, `history` not 0.
+    /// 1 + 2 × (0, 1, 2, 3, 4 for 1, 2, 3, 4–5, 6–10 payloads), and one more for a key of the last payload. `last` is the
+    /// bit of that payload, `history` not 0.
     @inline(__always)
     static func of(_ history: UInt16, last: UInt16) -> Int {
         // Four bits for each number of payloads.
