@@ -60,6 +60,7 @@ let package = Package(
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CMillraceShims"),
+        .target(name: "CPrefetch"),
         // Four Keccak permutations at a time, as wide as the machine's vectors are.
         .target(name: "CKeccak", cSettings: [.unsafeFlags(["-O3"])]),
         // Counts allocations; linked by the benchmarks only.
@@ -72,7 +73,7 @@ let package = Package(
             "MillraceErasure", ["MillraceBase", .target(name: "CISAL", condition: .when(traits: ["ISAL"]))],
             settings: isal),
         pure("MillraceDiff", ["MillraceBase", "MillraceCrypto"], settings: unchecked),
-        pure("MillraceCodec", ["MillraceBase", "MillraceCrypto", "MillraceDiff"], settings: unchecked),
+        pure("MillraceCodec", ["CPrefetch", "MillraceBase", "MillraceCrypto", "MillraceDiff"], settings: unchecked),
         pure("MillraceWorkload", ["MillraceBase", "MillraceCrypto", "MillraceDiff"]),
         pure("MillraceLink", ["MillraceBase"]),
         pure("MillraceWire", ["MillraceBase", "MillraceCrypto"]),

@@ -1,5 +1,6 @@
 /// Contract facts by id, ready for use: what the state knows, and behind it what the payload under way brought.
 
+internal import CPrefetch
 internal import MillraceBase
 internal import MillraceCrypto
 internal import MillraceDiff
@@ -147,9 +148,13 @@ struct HolderSlotCache: ~Copyable {
 
     deinit { cells.deallocate() }
 
-    /// A name for an entry. Spenders from 0x1FFF on have none.
+    /// In place of a spender: an amount, a plain slot.
+    static var balance: UInt32 { 0x1FFF }
+    static var plain: UInt32 { 0x1FFE }
+
+    /// A name for an entry. Spenders from `plain` on have none.
     @inline(__always)
-    static func key(fact: UInt32, holder: UInt32, spender: UInt32 = 0x1FFF) -> UInt64 {
+    static func key(fact: UInt32, holder: UInt32, spender: UInt32 = balance) -> UInt64 {
         UInt64(fact) << 44 | UInt64(holder) << 13 | UInt64(spender)
     }
 
@@ -179,6 +184,10 @@ struct HolderSlotCache: ~Copyable {
         return key >> 44 < factEnd && key >> 13 & 0x7FFF_FFFF < accountEnd
             && (spender == 0x1FFF || spender < factEnd)
     }
+
+    /// Asks for the memory that `find` will read.
+    @inline(__always)
+    func prefetch(_ key: UInt64) { millrace_prefetch(cells + (HolderSlotCache.place(key) & mask)) }
 
     mutating func insert(_ key: UInt64, _ id: UInt32) {
         guard isLasting(key) else { return }

@@ -28,6 +28,8 @@ final class OperationRunner {
     let facts = FactBook()
     private var cache = HolderSlotCache()
     var lookup = SlotLookup()
+    /// The action that runs.
+    private(set) var running = 0
 
     private var poolsByFact = EntryTable()
     private var pools = Scratch<PoolEntries>(capacity: 256)
@@ -109,6 +111,9 @@ final class OperationRunner {
     @inline(__always)
     func cachedSlot(_ key: UInt64) -> UInt32? { cache.find(key) }
 
+    @inline(__always)
+    func prefetchCached(_ key: UInt64) { cache.prefetch(key) }
+
     func remember(_ key: UInt64, _ id: UInt32) { cache.insert(key, id) }
 
     /// The entry of a holder's amount.
@@ -130,7 +135,7 @@ final class OperationRunner {
         base: State
     ) -> Int? {
         guard token.hasAllowances, let address = facts.spender(spender) else { return nil }
-        let isKept = owner.literal == nil && spender < 0x1FFF
+        let isKept = owner.literal == nil && spender < HolderSlotCache.plain
         return slot(
             cached: isKept
                 ? HolderSlotCache.key(fact: token.allowances, holder: owner.raw, spender: spender) : nil,
@@ -172,16 +177,25 @@ final class OperationRunner {
         let entries = PoolEntries(
             fact: pool, balance0: balance(token0, fact: pool.token0, holder, none, base: base),
             balance1: balance(token1, fact: pool.token1, holder, none, base: base),
-            reserves: slot(SwapRule.reservesSlot, contract: pool.contract, base: base),
+            reserves: slot(SwapRule.reservesSlot, ofPool: fact, pool.contract, base: base),
             prices: (
-                slot(SwapRule.price0Slot, contract: pool.contract, base: base),
-                slot(SwapRule.price1Slot, contract: pool.contract, base: base)
+                slot(SwapRule.price0Slot, ofPool: fact, pool.contract, base: base),
+                slot(SwapRule.price1Slot, ofPool: fact, pool.contract, base: base)
             ))
         if poolCount == pools.capacity { pools.grow(to: poolCount + 1, keeping: poolCount) }
         pools.base[poolCount] = entries
         poolsByFact.insert(UInt64(fact), poolCount)
         poolCount &+= 1
         return poolCount &- 1
+    }
+
+    /// The entry of a pool's own slot, by the pool's fact and the slot's small number.
+    private func slot(_ number: U256, ofPool fact: UInt32, _ contract: UInt32, base: State) -> Int {
+        slot(
+            cached: HolderSlotCache.key(
+                fact: fact, holder: UInt32(truncatingIfNeeded: number.w0), spender: HolderSlotCache.plain),
+            contract: contract, base: base
+        ) { number }
     }
 
     @inline(__always)
@@ -208,6 +222,7 @@ final class OperationRunner {
             let action = actions[i]
             isDone.base[i] = false
             guard action.kind == .swap else {
+                running = i
                 traits.base[i] = runMove(action, literals, base: base)
                 continue
             }
@@ -261,6 +276,7 @@ final class OperationRunner {
                     i &+ 1 < count && actions[i &+ 1].kind == .swap && actions[i &+ 1].isChained
                     ? pool(actions[i &+ 1].fact.index, base: base) : nil
                 let amountIn = action.isChained ? amountsOut.base[i &- 1] : action.amount
+                running = i
                 let swap = runSwap(
                     action, pool: p, amountIn: amountIn, feeds: next != nil, literals, base: base)
                 amountsOut.base[i] = swap.amountOut

@@ -7,9 +7,13 @@ internal import MillraceDiff
 /// A table of entries by number, open addressing, no deletion; emptied by counting generations. Keys are any 64 bits, and
 /// the owner compares what they stand for.
 struct EntryTable: ~Copyable {
-    /// generation in the upper, entry in the lower half.
-    private var cells: UnsafeMutablePointer<UInt64>
-    private var keys: UnsafeMutablePointer<UInt64>
+    private struct Cell: BitwiseCopyable {
+        /// Generation in the upper, entry in the lower half.
+        var mark: UInt64 = 0
+        var key: UInt64 = 0
+    }
+
+    private var cells: UnsafeMutablePointer<Cell>
     private var mask: Int
     private var generation: UInt64 = 1
     private(set) var count = 0
@@ -17,21 +21,16 @@ struct EntryTable: ~Copyable {
     init() {
         mask = (1 << 12) - 1
         cells = .allocate(capacity: mask + 1)
-        keys = .allocate(capacity: mask + 1)
-        cells.initialize(repeating: 0, count: mask + 1)
-        keys.initialize(repeating: 0, count: mask + 1)
+        cells.initialize(repeating: Cell(), count: mask + 1)
     }
 
-    deinit {
-        cells.deallocate()
-        keys.deallocate()
-    }
+    deinit { cells.deallocate() }
 
     mutating func removeAll() {
         generation += 1
         count = 0
         if generation == 1 << 32 {
-            cells.update(repeating: 0, count: mask + 1)
+            cells.update(repeating: Cell(), count: mask + 1)
             generation = 1
         }
     }
@@ -45,9 +44,9 @@ struct EntryTable: ~Copyable {
     @inline(__always)
     func find(_ key: UInt64, where matches: (Int) -> Bool) -> Int? {
         var at = EntryTable.start(key) & mask
-        while cells[at] >> 32 == generation {
-            if keys[at] == key {
-                let entry = Int(truncatingIfNeeded: cells[at] & 0xFFFF_FFFF)
+        while cells[at].mark >> 32 == generation {
+            if cells[at].key == key {
+                let entry = Int(truncatingIfNeeded: cells[at].mark & 0xFFFF_FFFF)
                 if matches(entry) { return entry }
             }
             at = (at &+ 1) & mask
@@ -64,24 +63,19 @@ struct EntryTable: ~Copyable {
     @inline(__always)
     private func place(_ key: UInt64, _ entry: UInt64) {
         var at = EntryTable.start(key) & mask
-        while cells[at] >> 32 == generation { at = (at &+ 1) & mask }
-        cells[at] = generation << 32 | entry
-        keys[at] = key
+        while cells[at].mark >> 32 == generation { at = (at &+ 1) & mask }
+        cells[at] = Cell(mark: generation << 32 | entry, key: key)
     }
 
     private mutating func grow() {
-        let (oldCells, oldKeys, oldCount) = (cells, keys, mask + 1)
-        let capacity = oldCount * 2
-        cells = .allocate(capacity: capacity)
-        keys = .allocate(capacity: capacity)
-        cells.initialize(repeating: 0, count: capacity)
-        keys.initialize(repeating: 0, count: capacity)
-        mask = capacity - 1
-        for i in 0..<oldCount where oldCells[i] >> 32 == generation {
-            place(oldKeys[i], oldCells[i] & 0xFFFF_FFFF)
+        let (old, oldCount) = (cells, mask + 1)
+        cells = .allocate(capacity: oldCount * 2)
+        cells.initialize(repeating: Cell(), count: oldCount * 2)
+        mask = oldCount * 2 - 1
+        for i in 0..<oldCount where old[i].mark >> 32 == generation {
+            place(old[i].key, old[i].mark & 0xFFFF_FFFF)
         }
-        oldCells.deallocate()
-        oldKeys.deallocate()
+        old.deallocate()
     }
 }
 

@@ -12,7 +12,8 @@ extension OperationRunner {
     ) -> UInt64 {
         if action.spender == .none { return 0 }
         guard
-            let entry = allowance(token, action.payer, spender: action.spender.index, literals, base: base)
+            let entry = lookedUp(SlotRole.allowance)
+                ?? allowance(token, action.payer, spender: action.spender.index, literals, base: base)
         else { return Branch.hasSpender }
         let left = overlay.slots.base[entry].value &- amount
         overlay.slots.base[entry].value = left

@@ -56,19 +56,22 @@ extension OperationRunner {
         traits.branches |= pay(
             action.amount, token, fact: action.fact.index, action.payer, literals, base: base)
         traits.branches |= reduceAllowance(action, token, action.amount, literals, base: base)
-        let payee = balance(token, fact: action.fact.index, action.payee, literals, base: base)
+        let payee =
+            lookedUp(SlotRole.payee)
+            ?? balance(token, fact: action.fact.index, action.payee, literals, base: base)
         if overlay.slots.base[payee].value.isZero { traits.branches |= Branch.payeeIsNew }
         overlay.slots.base[payee].value = overlay.slots.base[payee].value &+ action.amount
         return traits
     }
 
-    /// Takes an amount from its holder.
+    /// Takes an amount from the running action's payer.
     @inline(__always)
     func pay(
         _ amount: U256, _ token: TokenFact, fact: UInt32, _ payer: Party,
         _ literals: UnsafeBufferPointer<Address>, base: State
     ) -> UInt64 {
-        let entry = balance(token, fact: fact, payer, literals, base: base)
+        let entry =
+            lookedUp(SlotRole.payer) ?? balance(token, fact: fact, payer, literals, base: base)
         let left = overlay.slots.base[entry].value &- amount
         overlay.slots.base[entry].value = left
         return left.isZero ? Branch.payerIsCleared : 0

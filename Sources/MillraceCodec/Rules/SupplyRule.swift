@@ -14,7 +14,9 @@ extension OperationRunner {
             branches: Branch.kind(action.kind, code: code(of: token.contract, base: base)),
             nonzeroBytes: action.amount.nonzeroBytes
                 + address(of: holder, literals, base: base).nonzeroBytes)
-        let entry = balance(token, fact: action.fact.index, holder, literals, base: base)
+        let entry =
+            lookedUp(isMint ? SlotRole.payee : SlotRole.payer)
+            ?? balance(token, fact: action.fact.index, holder, literals, base: base)
         let before = overlay.slots.base[entry].value
         let after = isMint ? before &+ action.amount : before &- action.amount
         overlay.slots.base[entry].value = after

@@ -94,7 +94,9 @@ extension OperationRunner {
         add(.zero &- amountOut, to: balanceOut)
         var nonzeroBytes = 0
         if !feeds {
-            let payee = balance(tokenOut, fact: factOut, action.payee, literals, base: base)
+            let payee =
+                lookedUp(SlotRole.payee)
+                ?? balance(tokenOut, fact: factOut, action.payee, literals, base: base)
             if overlay.slots.base[payee].value.isZero { branches |= Branch.payeeIsNew }
             add(amountOut, to: payee)
             // The caller names the least it wants: half a percent less than promised is what most front ends ask for.
