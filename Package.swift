@@ -73,7 +73,9 @@ let package = Package(
             "MillraceErasure", ["MillraceBase", .target(name: "CISAL", condition: .when(traits: ["ISAL"]))],
             settings: isal),
         pure("MillraceDiff", ["MillraceBase", "MillraceCrypto"], settings: unchecked),
-        pure("MillraceCodec", ["CPrefetch", "MillraceBase", "MillraceCrypto", "MillraceDiff"], settings: unchecked),
+        pure(
+            "MillraceCodec", ["CPrefetch", "MillraceBase", "MillraceCrypto", "MillraceDiff"],
+            settings: unchecked),
         pure("MillraceWorkload", ["MillraceBase", "MillraceCrypto", "MillraceDiff"]),
         pure("MillraceLink", ["MillraceBase"]),
         pure("MillraceWire", ["MillraceBase", "MillraceCrypto"]),
