@@ -33,7 +33,7 @@ extension LinkParameters {
                         description: "link \"\(text)\": \"\(item)\" has no value; settings are key=value")
                 }
                 guard let profile = LinkProfile.named(name) else {
-                    let names = LinkProfile.all.map(\.name)
+                    let names = LinkProfile.all.map(\.name) + [LinkProfile.none.name]
                     throw LinkTextError(
                         description: "link \"\(text)\": there is no profile \"\(item)\""
                             + Suggestion.hint(for: name, among: names + LinkParameters.keys)

@@ -21,8 +21,9 @@ struct Impair: ParsableCommand {
     @Option(help: "Where their datagrams go, such as 127.0.0.1:9001.") var upstream: String?
     @Option(help: "LISTEN=UPSTREAM; may be given many times, instead of --listen and --upstream.") var route:
         [String] = []
-    @Option(help: "The link from clients to the upstream.") var up = "none"
-    @Option(help: "The link back.") var down = "none"
+    @Option(help: "The link both ways; a profile gives each direction its own settings.") var link: String?
+    @Option(help: "The link from clients to the upstream (default: --link, or none).") var up: String?
+    @Option(help: "The link back.") var down: String?
     @Option(help: "Equal seeds lose the same datagrams.") var seed: UInt64 = 1
     @Option(help: "Microseconds within which arrivals leave together; smaller costs more CPU.")
     var granularity: Int64 = 500
@@ -44,8 +45,8 @@ struct Impair: ParsableCommand {
 
     func run() throws {
         var options = ImpairOptions(routes: try routes())
-        options.up = try link(up, .up)
-        options.down = try link(down, .down)
+        options.up = try parameters(up ?? link ?? "none", .up)
+        options.down = try parameters(down ?? link ?? "none", .down)
         options.seed = Seed(seed)
         options.granularity = .microseconds(granularity)
         options.clientsMax = clientsMax
@@ -85,7 +86,7 @@ struct Impair: ParsableCommand {
         }
     }
 
-    private func link(_ text: String, _ direction: LinkDirection) throws -> LinkParameters {
+    private func parameters(_ text: String, _ direction: LinkDirection) throws -> LinkParameters {
         do {
             return try LinkParameters(text: text, direction: direction)
         } catch {

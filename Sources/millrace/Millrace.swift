@@ -15,6 +15,7 @@ struct Millrace: ParsableCommand {
             Replica.self,
             Replay.self,
             Impair.self,
+            Profiles.self,
             Keys.self,
             Config.self,
             Generate.self,

@@ -1,3 +1,4 @@
+import Foundation
 import MillraceBase
 import MillraceLink
 import Testing
@@ -53,13 +54,33 @@ struct LinkTextTests {
 
     @Test(arguments: LinkProfile.all.map(\.name))
     func `every profile is read in both directions and printed again`(name: String) throws {
+        let profile = try #require(LinkProfile.named(name))
         for direction in [LinkDirection.down, .up] {
             let link = try LinkParameters(text: name, direction: direction)
+            #expect(try LinkParameters(text: profile.text(direction)) == link)
             #expect(try LinkParameters(text: link.text) == link)
-            if name != "none" {
-                #expect(link.meanRateBitsPerSecond != nil && link.delay > .zero && link.loss > .zero)
-            }
+            #expect(link.meanRateBitsPerSecond != nil && link.delay > .zero && link.loss > .zero)
+            // A slice's datagrams must fit, and something must be able to wait.
+            #expect(link.mtuBytes >= 1_280 + 60 && link.queueBytesMax >= 1_500)
         }
+        #expect(profile.about.hasSuffix(".") && !profile.source.isEmpty)
+    }
+
+    @Test func `the specification's table is the program's`() throws {
+        let spec = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("Protocol-Spec/80-link-model.md")
+        let lines = try String(contentsOf: spec, encoding: .utf8).split(separator: "\n").map(String.init)
+        for profile in LinkProfile.all {
+            let up = profile.up == profile.down ? "the same" : "`\(profile.up)`"
+            #expect(lines.contains("| `\(profile.name)` | `\(profile.down)` | \(up) |"))
+        }
+    }
+
+    @Test func `there are 24 profiles, each with a name of its own, and none besides`() {
+        #expect(LinkProfile.all.count == 24)
+        #expect(Set(LinkProfile.all.map(\.name)).count == 24)
+        #expect(LinkProfile.all.allSatisfy { $0.name == $0.name.lowercased() && $0.name != "none" })
+        #expect(LinkProfile.named("none")?.parameters(.down) == LinkParameters())
     }
 
     @Test(arguments: [

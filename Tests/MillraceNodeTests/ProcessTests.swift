@@ -108,6 +108,8 @@ struct Program {
         (["demo", "--workload", "swap?pols=3"], 2, "pools"),
         (["demo", "--seconds", "1", "--tps", "100", "--accounts", "100", "--link", "rat=3"], 2, "rate"),
         (["keys", "show", "/nowhere"], 2, "/nowhere"),
+        (["profiles", "dls-25"], 2, "did you mean \"dsl-25\"?"),
+        (["impair", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:9", "--link", "dsl-52"], 2, "dsl-5"),
     ])
     func `wrong arguments get one clear sentence`(arguments: [String], status: Int32, words: String) throws {
         let run = try Program(arguments, seconds: 30)
