@@ -167,7 +167,7 @@ let package = Package(
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict),
         .executableTarget(
-            name: "millrace-fuzz", dependencies: ["MillraceFuzz"], path: "Tests/Fuzz/Program",
+            name: "millrace-fuzz", dependencies: ["MillraceFuzz", "MillraceBase"], path: "Tests/Fuzz/Program",
             swiftSettings: strict),
         .testTarget(
             name: "FuzzTests", dependencies: ["MillraceFuzz", "MillraceBase", "MillraceTestSupport"],
