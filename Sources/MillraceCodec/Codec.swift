@@ -65,7 +65,9 @@ public final class Codec {
     var newChanged = Scratch<UInt32>(capacity: 1024)
     var slotNames = SlotNames()
     var namedSlots: [NamedSlot] = []
-    /// `SlotKind` by change.
+    /// For each of `newPatches` its place among the slots told, or -1.
+    var newPatchTold: [Int32] = []
+    /// `SlotKind` by patch.
     var slotKinds = Scratch<UInt8>(capacity: 1024)
     let standIn = UnsafeMutablePointer<UInt8>.allocate(capacity: 1)
 
@@ -100,13 +102,13 @@ public final class Codec {
             slotActivity.restart()
             bank.reset()
             accountValues.reset()
-            slotValues.widths.reset()
+            slotValues.reset()
             memory.reset()
         }
         memory.save()
         bank.save()
         accountValues.save()
-        slotValues.widths.save()
+        slotValues.save()
         slotValues.beginPayload()
         accountActivity.forget()
         slotActivity.forget()
@@ -127,7 +129,7 @@ public final class Codec {
         slotActivity.forget()
         bank.restore()
         accountValues.restore()
-        slotValues.widths.restore()
+        slotValues.restore()
         memory.restore()
     }
 

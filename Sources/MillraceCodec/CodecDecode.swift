@@ -190,6 +190,7 @@ extension Codec {
         var newSlots: [NewSlot] = []
         newSlots.reserveCapacity(told.count + predicted.slots.count)
         newPatches.removeAll(keepingCapacity: true)
+        newPatchTold.removeAll(keepingCapacity: true)
         var (from, toldAt, predictedAt) = (0, 0, 0)
         for s in diff.operations.sections.indices {
             let first = newSlots.count
@@ -202,7 +203,10 @@ extension Codec {
                     isPatched = isChanged(toldAt)
                     toldAt += 1
                 }
-                if isPatched { newPatches.append(UInt32(truncatingIfNeeded: newSlots.count)) }
+                if isPatched {
+                    newPatches.append(UInt32(truncatingIfNeeded: newSlots.count))
+                    newPatchTold.append(isPredicted ? -1 : Int32(truncatingIfNeeded: toldAt - 1))
+                }
                 newSlots.append(slot)
             }
             diff.operations.sections[s].newSlots = UInt32(truncatingIfNeeded: newSlots.count - first)
@@ -279,7 +283,10 @@ extension Codec {
             toldEnds.append(diff.newSlots.count)
             nameSlots(told: diff.newSlots, base: base, into: &diff) { _ in true }
             ids.grow(to: total, keeping: knownCount)
+            if named < total { spreadKinds(knownCount: knownCount, named: named, total: total) }
         } else {
+            slotKinds.ensure(total)
+            slotKinds.base.update(repeating: 0, count: total)
             knownCount = total - patchedCount - toldChangedCount
             try slotActivity.decode(
                 into: ids.base, other: otherIDs.base, count: knownCount, known: slotCount, table: 1,
@@ -319,31 +326,58 @@ extension Codec {
         charge(.slotKeys, reader)
         guard total > 0 else { return }
         groups.build(contracts, count: total)
-        let failure: CodecError? = diff.slotChanges.withUnsafeMutableBufferPointer { changes in
-            do throws(CodecError) {
-                try decodeSlotValues(
-                    changes, destroyed: destroyed, base: base, values: &slotValues, from: &reader)
-                return nil
-            } catch {
-                return error
+        let newAccounts = diff.newAccounts
+        slotValues.decodeTime(from: &reader)
+        let failure: CodecError? = diff.accountChanges.withUnsafeBufferPointer { accountChanges in
+            let accounts = ValueAccounts(
+                changes: accountChanges,
+                context: NameContext(base: base, newAccounts: newAccounts, spread: accountSpread))
+            return diff.slotChanges.withUnsafeMutableBufferPointer { changes in
+                do throws(CodecError) {
+                    try decodeSlotValues(
+                        changes, destroyed: destroyed, base: base, accounts, values: &slotValues,
+                        from: &reader)
+                    return nil
+                } catch {
+                    return error
+                }
             }
         }
         if let failure { throw failure }
     }
 
+    /// From kinds by told slot to kinds by patch: those of predicted slots are not told.
+    private func spreadKinds(knownCount: Int, named: Int, total: Int) {
+        slotKinds.grow(to: total, keeping: named)
+        for i in newPatchTold.indices.reversed() where knownCount + i < total {
+            let told = Int(newPatchTold[i])
+            slotKinds.base[knownCount + i] = told < 0 ? 0 : slotKinds.base[knownCount + told]
+        }
+    }
+
     private func decodeSlotValues(
         _ changes: UnsafeMutableBufferPointer<SlotChange>, destroyed: [AccountID], base: State,
-        values: inout SlotValues, from reader: inout ColumnReader
+        _ accounts: ValueAccounts, values: inout SlotValues, from reader: inout ColumnReader
     ) throws(CodecError) {
         let (order, ends) = (groups.order.base, groups.ends.base)
+        let (keys, slotCount) = (base.slotKeysBase, base.slotCount)
         var from = 0
         for g in 0..<groups.count {
             let end = Int(ends[g])
-            let context = contractContext(contracts.base[Int(order[from])], destroyed: destroyed, base: base)
+            let contract = contracts.base[Int(order[from])]
+            var context = contractContext(contract, destroyed: destroyed, base: base)
             values.beginContract()
             for i in from..<end {
                 let at = Int(order[i])
-                changes[at].new = try values.decode(old: changes[at].old, context, from: &reader)
+                let id = Int(changes[at].id.index)
+                context.kind = slotKinds.base[at]
+                context.accrued =
+                    values.time == 0 || id >= slotCount
+                    ? nil
+                    : PayloadTime.accrued(
+                        base.slotValuesBase[id], slot: keys[id].slot, account: contract, time: values.time,
+                        base: base)
+                changes[at].new = try values.decode(old: changes[at].old, context, accounts, from: &reader)
             }
             if reader.isOverrun { throw .truncated }
             from = end

@@ -57,7 +57,7 @@ extension Codec {
 
     /// Sections that only tell new keys and facts apart. A window without sections becomes one whose first height brings
     /// everything.
-    private static func withoutTransactions(_ diff: StateDiff) -> Operations {
+    static func withoutTransactions(_ diff: StateDiff) -> Operations {
         var operations = Operations()
         let heights = diff.lastHeight - diff.firstHeight + 1
         let isUsable =
@@ -178,6 +178,8 @@ extension Codec {
         if isSingle {
             encodeNames(diff, told, knownCount: knownSlots, base: base, to: &writer)
         } else {
+            slotKinds.ensure(patches.slots.count)
+            slotKinds.base.update(repeating: 0, count: patches.slots.count)
             ids.ensure(knownSlots)
             let ids = ids.base
             for i in 0..<knownSlots { ids[i] = patches.slots[i].id.index }
@@ -247,6 +249,18 @@ extension Codec {
         named.withUnsafeBufferPointer {
             encodeSlotKeys(diff, told: told, changes: $0, knownCount: knownCount, base: base, to: &writer)
         }
+        if named.count == patches.slots.count { return }
+        // Kinds by patch: those of predicted slots are not told.
+        slotKinds.grow(to: patches.slots.count, keeping: named.count)
+        var next = named.count
+        for i in (knownCount..<patches.slots.count).reversed() {
+            if predicted.slotIsPredicted[Int(patches.slots[i].id.index) - slotCount] {
+                slotKinds.base[i] = 0
+            } else {
+                next -= 1
+                slotKinds.base[i] = slotKinds.base[next]
+            }
+        }
     }
 
     private func encodeAccountKeys(_ diff: StateDiff, base: State, to writer: inout ColumnWriter) {
@@ -283,15 +297,39 @@ extension Codec {
                 id < slotCount ? keys[id].account.index : newSlots[id - slotCount].key.account.index
         }
         groups.build(contracts, count: changes.count)
+        values.encodeTime(PayloadTime.find(changes), to: &writer)
+        diff.accountChanges.withUnsafeBufferPointer { accountChanges in
+            let accounts = ValueAccounts(
+                changes: accountChanges,
+                context: NameContext(base: base, newAccounts: diff.newAccounts, spread: accountSpread))
+            encodeGroups(
+                changes, accounts, destroyed: diff.destroyed, base: base, values: &values, to: &writer)
+        }
+    }
+
+    private func encodeGroups(
+        _ changes: UnsafeBufferPointer<SlotChange>, _ accounts: ValueAccounts, destroyed: [AccountID],
+        base: State, values: inout SlotValues, to writer: inout ColumnWriter
+    ) {
         let (order, ends) = (groups.order.base, groups.ends.base)
+        let (keys, slotCount) = (base.slotKeysBase, base.slotCount)
         var from = 0
         for g in 0..<groups.count {
             let end = Int(ends[g])
-            let context = contractContext(contracts[Int(order[from])], destroyed: diff.destroyed, base: base)
+            let contract = contracts.base[Int(order[from])]
+            var context = contractContext(contract, destroyed: destroyed, base: base)
             values.beginContract()
             for i in from..<end {
-                let change = changes[Int(order[i])]
-                values.encode(old: change.old, new: change.new, context, to: &writer)
+                let at = Int(order[i])
+                let (change, id) = (changes[at], Int(changes[at].id.index))
+                context.kind = slotKinds.base[at]
+                context.accrued =
+                    values.time == 0 || id >= slotCount
+                    ? nil
+                    : PayloadTime.accrued(
+                        base.slotValuesBase[id], slot: keys[id].slot, account: contract, time: values.time,
+                        base: base)
+                values.encode(old: change.old, new: change.new, context, accounts, to: &writer)
             }
             from = end
         }

@@ -62,12 +62,16 @@ extension Codec {
             to: &writer)
         for i in 0..<slotNames.targetCount {
             let target = slotNames.targets.base[i]
-            var (low, high) = (0, changes.count)
+            if Int(target.id) >= slotCount {
+                slotKinds.base[knownCount + Int(target.id) - slotCount] = target.kind
+                continue
+            }
+            var (low, high) = (0, knownCount)
             while low < high {
                 let middle = (low + high) / 2
                 if changes[middle].id.index < target.id { low = middle + 1 } else { high = middle }
             }
-            if low < changes.count { slotKinds.base[low] = target.kind }
+            if low < knownCount { slotKinds.base[low] = target.kind }
         }
     }
 

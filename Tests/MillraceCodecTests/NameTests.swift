@@ -244,3 +244,96 @@ func `random bytes are never more than an error`(seed: UInt64) throws {
         }
     }
 }
+
+// MARK: Words
+
+private func reserves(_ r0: UInt64, _ r1: UInt64, _ time: UInt64) -> U256 {
+    U256(r0) | U256(r1) << 112 | U256(time) << 224
+}
+
+@Test func `words that follow from time, accounts and each other cost a few bits`() throws {
+    let pair = Pair()
+    let (pool, owner) = (address(1), address(2))
+    let time: UInt64 = 1_700_000_000
+    for i in 0..<20 as Range<UInt64> { pair.builder.setAccount(address(i), balance: 1 << 60, nonce: 1) }
+    pair.builder.setSlot(pool, 8, to: reserves(1 << 60, 3 << 61, time - 24))
+    pair.builder.setSlot(pool, 9, to: U256(7, 7, 7, 0))
+    pair.builder.setSlot(pool, 10, to: U256(8, 8, 8, 0))
+    for i in 0..<12 as Range<UInt64> { pair.builder.setSlot(owner, U256(i), to: U256(i + 1)) }
+    try pair.sealGenesis()
+
+    let old = (pair.builder.slotValue(pool, 9), pair.builder.slotValue(pool, 10))
+    pair.builder.setSlot(pool, 8, to: reserves((1 << 60) - 1000, (3 << 61) + 6001, time))
+    pair.builder.setSlot(
+        pool, 9,
+        to: old.0 &+ ((U256(3 << 61) << 112).quotientAndRemainder(dividingBy: U256(1 << 60)).quotient) &* 24)
+    pair.builder.setSlot(
+        pool, 10,
+        to: old.1 &+ ((U256(1 << 60) << 112).quotientAndRemainder(dividingBy: U256(3 << 61)).quotient) &* 24)
+    pair.builder.setAccount(address(5), balance: 5, nonce: 2)
+    pair.builder.setSlot(owner, 0, to: address(5).word)
+    pair.builder.setSlot(owner, 1, to: U256(time))
+    pair.builder.setSlot(owner, 2, to: ~U256.zero)
+    let packed = address(5).word | U256(time) << 160
+    for i in 3..<9 as Range<UInt64> { pair.builder.setSlot(owner, U256(i), to: packed) }
+    // A price, and an allowance of everything.
+    pair.builder.setSlot(owner, 9, to: (U256(1) << 160) &- 1 | U256(time + 5) << 160 | U256(1) << 208)
+    #expect(try pair.step())
+    #expect(pair.payload.count < 110)
+}
+
+@Test(arguments: 1...6 as ClosedRange<UInt64>)
+func `words of every kind come back, and survive damage`(seed: UInt64) throws {
+    let pair = Pair()
+    var random = Seed(seed).generator("codec.tests.words.kinds")
+    func word() -> U256 { U256(random.next(), random.next(), random.next(), random.next()) }
+    for i in 0..<20 as Range<UInt64> { pair.builder.setAccount(address(i), balance: 1 << 60, nonce: 1) }
+    for i in 0..<6 as Range<UInt64> {
+        for slot in 8...20 as ClosedRange<UInt64> { pair.builder.setSlot(address(i), U256(slot), to: word()) }
+    }
+    try pair.sealGenesis()
+    for round in 0..<25 as Range<UInt64> {
+        let time = 1_700_000_000 + 12 * round
+        var seen: [U256] = []
+        for i in 0..<8 as Range<UInt64> where random.below(2) == 0 {
+            pair.builder.setBalance(address(i), to: U256(random.next()))
+        }
+        for _ in 0..<25 {
+            let contract = address(random.below(7))
+            let slot = U256(8 + random.below(16))
+            let value: U256
+            switch random.below(9) {
+            case 0: value = U256(time)
+            case 1: value = ~U256.zero
+            case 2: value = address(random.below(25)).word
+            case 3: value = seen.isEmpty ? .zero : seen[Int(random.below(UInt64(seen.count)))]
+            case 4: value = reserves(random.next(), random.next(), time)
+            case 5: value = U256(time) | (word() >> 32) << 32
+            case 6: value = address(random.below(25)).word | U256(time) << 160 | U256(random.below(9)) << 224
+            case 7:
+                // One field of a packed word.
+                let old = pair.builder.slotValue(contract, slot)
+                value = old ^ (U256(random.below(1 << 20)) << Int(random.below(240)))
+            default: value = word()
+            }
+            seen.append(value)
+            pair.builder.setSlot(contract, slot, to: value)
+        }
+        try pair.seal()
+        for _ in 0..<40 {
+            var damaged = pair.payload
+            damaged[Int(random.below(UInt64(damaged.count)))] ^= UInt8(1 << random.below(8))
+            var diff = StateDiff()
+            (diff.firstHeight, diff.lastHeight) = (pair.diff.firstHeight, pair.diff.lastHeight)
+            do {
+                try Codec().decode(damaged.span.bytes, base: pair.receiver, into: &diff)
+                for change in diff.slotChanges { #expect(change.old != change.new) }
+            } catch {
+                #expect(diff.isEmpty)
+            }
+        }
+        try pair.decode(pair.payload)
+        #expect(pair.decoded.content == pair.diff.content, "seed \(seed), round \(round)")
+        try pair.advance()
+    }
+}

@@ -98,6 +98,32 @@ private final class Market {
     try expectNoPatches(market, "a base fee")
 }
 
+@Test func `price sums that operations predict for another time follow from the state's`() throws {
+    let market = try Market()
+    let chain = market.chain
+    for round in 0..<6 as Range<UInt32> {
+        // The two pools' clocks differ: a payload has one time, its operations have the other.
+        for (i, pool) in [
+            (Names.pool, Names.tokenA, Names.tokenB), (Names.pool2, Names.tokenB, Names.tokenC),
+        ]
+        .enumerated() {
+            chain.now = 1_700_000_000 + round * 12 + UInt32(1 - i) * 5
+            for user in [Names.alice, Names.bob] {
+                chain.transact(user, gas: 90_000) {
+                    _ = chain.swap(
+                        pool.0, pool.1, pool.2, zeroForOne: true, amount: 10_000, payer: user, payee: user)
+                }
+            }
+        }
+        try market.pair.seal()
+        let header = try market.header()
+        #expect(header.slotChanges >= 3, "\(header)")
+        try market.pair.decode(market.pair.payload)
+        #expect(market.pair.decoded.content == market.pair.diff.content, "round \(round)")
+        try market.pair.advance()
+    }
+}
+
 /// The payload sealed last is operations alone, and gives the diff back.
 private func expectNoPatches(_ market: Market, _ name: String) throws {
     let header = try market.header()

@@ -110,6 +110,7 @@ private func makeVectors() throws -> [VectorFile] {
         builder.setAccount(alice, balance: .zero, nonce: 6)
         builder.setBalance(bob, to: U256(42_000_000_005 + 250_000_000_000_000_000))
     }
+    let time: UInt64 = 1_700_000_000
     try maker.good(
         "names", why: "an entry of a mapping, one of a nested one, an array's element, a neighbour"
     ) {
@@ -123,12 +124,26 @@ private func makeVectors() throws -> [VectorFile] {
             preimage: .nested(base: 4, outer: key, inner: bob.word))
         builder.setSlot(token, Keccak256.hash(U256(6).bigEndianBytes).word &+ 2, to: 9)
         builder.setAccount(alice, balance: 3, nonce: 7)
+        builder.setSlot(token, 8, to: U256(1 << 60) | U256(5 << 60) << 112 | U256(time - 12) << 224)
+        builder.setSlot(token, 9, to: 3)
+        builder.setSlot(token, 10, to: 4)
+    }
+    try maker.good("words", why: "a pool's accumulators, its time, an address, all ones, a word met before") {
+        builder in
+        builder.setSlot(token, 8, to: U256((1 << 60) + 9) | U256((5 << 60) - 40) << 112 | U256(time) << 224)
+        builder.setSlot(token, 9, to: U256(3) &+ (U256(60) << 112))
+        builder.setSlot(
+            token, 10, to: U256(4) &+ (U256(1) << 112).quotientAndRemainder(dividingBy: 5).quotient &* 12)
+        builder.setSlot(token, 1, to: alice.word)
+        builder.setSlot(token, 3, to: ~U256.zero)
+        builder.setSlot(token, 4, to: alice.word | U256(time) << 160)
+        builder.setSlot(token, 5, to: alice.word | U256(time) << 160)
+        builder.setBalance(alice, to: 4)
     }
     try maker.good("codes", why: "the dictionary as a code, and half of it again") { builder in
         builder.setCode(alice, to: CodeDictionary.bytes)
         builder.setCode(bob, to: Array(CodeDictionary.bytes.prefix(150)))
     }
-    for _ in 0..<1 { try maker.step { $0.setBalance(bob, to: $0.balance(of: bob) &+ 1) } }
     try maker.good("window-end", why: "the tenth height: bob is in a class of his own") { builder in
         builder.setBalance(bob, to: builder.balance(of: bob) &+ 1)
     }

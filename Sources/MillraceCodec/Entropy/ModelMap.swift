@@ -39,11 +39,13 @@ enum ModelMap {
     // MARK: Magnitudes
 
     /// Width of a difference less one, a tree of 8 bits, by expected width; the last contexts serve fields and accounts.
-    static var widthContexts: Int { 33 + 8 + 3 }
+    static var widthContexts: Int { 33 + 3 + 1 + WordFields.contextCount }
     static var width: Int { newAccountChanged + 1 }
     static func width(_ context: Int) -> Int { width + context * 256 }
-    static func fieldWidth(_ field: Int) -> Int { width(33 + field) }
-    static func accountWidth(_ kind: Int) -> Int { width(33 + 8 + kind) }
+    static func accountWidth(_ kind: Int) -> Int { width(33 + kind) }
+    /// Of new values that are written whole.
+    static var wholeWidth: Int { width(36) }
+    static func fieldWidth(_ field: Int) -> Int { width(37 + field) }
     /// The bits below the leading one of magnitudes of up to 8 bits, by width and the bits before.
     static var smallMagnitude: Int { width(widthContexts) }
     /// Is the magnitude a multiple of 10^4? By context class: slots, fields, accounts.
@@ -52,15 +54,18 @@ enum ModelMap {
 
     // MARK: Slots
 
-    static var operationContexts: Int { 128 }
+    static var operationContexts: Int { 256 }
     static var operation: Int { zeroes + 3 * 64 }
-    static func operation(_ context: Int) -> Int { operation + context * 16 }
+    static func operation(_ context: Int) -> Int { operation + context * 32 }
     static var fieldOperation: Int { operation(operationContexts) }
-    static func fieldOperation(_ field: Int) -> Int { fieldOperation + field * 8 }
+    static func fieldOperation(_ field: Int) -> Int { fieldOperation + field * 16 }
 
-    // MARK: Accounts
+    static var hasTime: Int { fieldOperation(WordFields.contextCount) }
+    static var time: Int { hasTime + 1 }
 
-    static var nonceStep: Int { fieldOperation(8) }
+    // MARK: Account values
+
+    static var nonceStep: Int { time + numberCells(longNumberBits) }
     static func nonceStep(_ context: Int) -> Int { nonceStep + context * 16 }
     static var nonceFar: Int { nonceStep(4) }
     static var codeChanged: Int { nonceFar + numberCells(longNumberBits) }

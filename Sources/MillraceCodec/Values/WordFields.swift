@@ -13,32 +13,57 @@ enum WordFields: Int, CaseIterable {
     case quarters = 2
     /// An address and what is packed above it.
     case address = 3
+    /// Uniswap V3's slot 0: price, tick, observation index, two numbers of observations, fee and lock.
+    case price = 4
+    /// Its observations: time, two accumulators, a flag.
+    case observation = 5
+    /// An address or amount, 48 bits and 48.
+    case allowance = 6
+    /// An address, a time of 64 bits, and 32 more.
+    case owner = 7
 
-    static var countMax: Int { 4 }
+    static var countMax: Int { 6 }
 
-    /// Widths from the lowest bits up; they sum to 256.
-    var widths: (Int, Int, Int, Int) {
+    /// Widths from the lowest bits up, a byte each; they sum to 256.
+    private var widths: UInt64 {
         switch self {
-        case .halves: (128, 128, 0, 0)
-        case .reserves: (112, 112, 32, 0)
-        case .quarters: (64, 64, 64, 64)
-        case .address: (160, 96, 0, 0)
+        case .halves: 0x8080
+        case .reserves: 0x20_7070
+        case .quarters: 0x4040_4040
+        case .address: 0x60A0
+        case .price: 0x1810_1010_18A0
+        case .observation: 0x08A0_3820
+        case .allowance: 0x30_30A0
+        case .owner: 0x20_40A0
         }
     }
 
     var count: Int {
         switch self {
         case .halves, .address: 2
-        case .reserves: 3
-        case .quarters: 4
+        case .reserves, .allowance, .owner: 3
+        case .quarters, .observation: 4
+        case .price: 6
         }
     }
 
     @inline(__always)
-    func width(_ field: Int) -> Int {
-        let widths = widths
-        return field == 0 ? widths.0 : field == 1 ? widths.1 : field == 2 ? widths.2 : widths.3
+    func width(_ field: Int) -> Int { Int(widths >> UInt64(field * 8) & 0xFF) }
+
+    /// The context of a field's operation and widths.
+    func context(_ field: Int) -> Int {
+        switch self {
+        case .halves: 0
+        case .reserves: field < 2 ? 1 : 2
+        case .quarters: 3
+        case .address: 4 + field
+        case .price: 6 + field
+        case .observation: 12 + field
+        case .allowance: 16 + field
+        case .owner: 19 + field
+        }
     }
+    static var contextCount: Int { 22 }
 
     /// Cuts the lowest field off `word`.
     @inline(__always)
@@ -48,14 +73,5 @@ enum WordFields: Int, CaseIterable {
         return field
     }
 
-    static func mask(_ width: Int) -> U256 {
-        switch width {
-        case 32: U256(0xFFFF_FFFF)
-        case 64: U256(.max)
-        case 96: U256(.max, 0xFFFF_FFFF, 0, 0)
-        case 112: U256(.max, 0xFFFF_FFFF_FFFF, 0, 0)
-        case 128: U256(.max, .max, 0, 0)
-        default: U256(.max, .max, 0xFFFF_FFFF, 0)
-        }
-    }
+    static func mask(_ width: Int) -> U256 { ~U256.zero >> (256 - width) }
 }

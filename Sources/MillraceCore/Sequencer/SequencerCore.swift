@@ -71,6 +71,8 @@ public final class SequencerCore: StreamCore {
         node.endpoint.advance(to: now)
         isDirty = true
         payload.removeAll(keepingCapacity: true)
+        var diff = diff
+        codec.dropCostlyOperations(of: &diff, base: state)
         codec.encode(diff, base: state, into: &payload)
         try state.apply(diff)
         codec.advance(past: diff, state: state)

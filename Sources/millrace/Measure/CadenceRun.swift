@@ -129,7 +129,9 @@ final class CadenceRun {
         let merged = counts ? MergedForm.publishedBytes(diff, state: base) : 0
 
         payload.removeAll(keepingCapacity: true)
+        var diff = diff
         let start = CadenceRun.now()
+        encoder.dropCostlyOperations(of: &diff, base: base)
         encoder.encode(diff, base: base, into: &payload)
         let encoded = CadenceRun.now()
         if counts { try chargeColumns(diff, base: base) }
