@@ -63,31 +63,6 @@ public struct LinkParameters: Hashable, Sendable {
     }
 }
 
-/// A rate that changes in steps and begins again at its end: a mobile cell, a shared line.
-public struct RateTrace: Hashable, Sendable {
-    public static let stepsMax = 100_000
-
-    /// Bits per second of each step; at least one is not zero.
-    public let bitsPerSecond: [UInt64]
-    public let step: Interval
-
-    /// Nil when there is no step, too many, one above 10^12 bit/s, none above zero, or a step's length is not 1 ms … 1 h.
-    public init?(bitsPerSecond: [UInt64], step: Interval) {
-        guard (1...RateTrace.stepsMax).contains(bitsPerSecond.count), step >= .milliseconds(1),
-            step <= .seconds(3_600),
-            bitsPerSecond.allSatisfy({ $0 <= LinkLimits.bitsPerSecondMax }),
-            bitsPerSecond.contains(where: { $0 > 0 })
-        else { return nil }
-        self.bitsPerSecond = bitsPerSecond
-        self.step = step
-    }
-
-    /// At least 1.
-    public var meanBitsPerSecond: UInt64 {
-        max(1, bitsPerSecond.reduce(0, +) / UInt64(bitsPerSecond.count))
-    }
-}
-
 /// Bounds of links.
 public enum LinkLimits {
     public static let bitsPerSecondMax: UInt64 = 1_000_000_000_000

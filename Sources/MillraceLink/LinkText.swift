@@ -3,6 +3,21 @@ internal import MillraceBase
 /// Why a text is not a link: one sentence.
 public struct LinkTextError: Error, Equatable, Sendable, CustomStringConvertible {
     public let description: String
+
+    public init(description: String) { self.description = description }
+}
+
+/// The bytes of the file with this path, or a sentence that names it.
+public typealias LinkFileReader = (_ path: String) throws(LinkTextError) -> [UInt8]
+
+/// The door for those who have files: a link's text may then name a trace (`trace:FILE.mm,rtt=60,loss=1%`).
+public enum LinkText {
+    /// Reads `text`; a profile gives its settings for `direction`, a trace's file is asked of `files`.
+    public static func parse(
+        _ text: String, direction: LinkDirection = .down, files: LinkFileReader? = nil
+    ) throws(LinkTextError) -> LinkParameters {
+        try LinkParameters(text: text, direction: direction, files: files)
+    }
 }
 
 /// Links as people write them: `rate=25,rtt=100,loss=1%,burst=3,queue=100ms,jitter=2`, a profile's name, or a name with
@@ -12,20 +27,28 @@ public struct LinkTextError: Error, Equatable, Sendable, CustomStringConvertible
 extension LinkParameters {
     /// The keys the text form knows, in the order in which it is printed.
     public static let keys = [
-        "rate", "trace", "bucket", "queue", "aqm", "delay", "rtt", "jitter", "loss", "burst", "reorder",
+        "rate", "trace", "scale", "bucket", "queue", "aqm", "delay", "rtt", "jitter", "loss", "burst",
+        "reorder",
         "reorderby", "duplicate",
         "corrupt", "mtu", "overhead",
     ]
 
     /// Reads `text`; a profile gives its settings for `direction`.
     public init(text: String, direction: LinkDirection = .down) throws(LinkTextError) {
+        try self.init(text: text, direction: direction, files: nil)
+    }
+
+    init(text: String, direction: LinkDirection, files: LinkFileReader?) throws(LinkTextError) {
         self.init()
         guard text.utf8.count <= 65_536 else {
             throw LinkTextError(description: "a link's text is longer than 65,536 bytes")
         }
         var seen: Set<String> = []
+        var scale: UInt64?
         for (position, part) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
-            let item = LinkParameters.trimmed(part)
+            var item = LinkParameters.trimmed(part)
+            // `trace:FILE` is another way to write `trace=FILE`.
+            if item.lowercased().hasPrefix("trace:") { item = "trace=" + item.dropFirst(6) }
             guard let equals = item.firstIndex(of: "=") else {
                 let name = item.lowercased()
                 guard position == 0 else {
@@ -54,12 +77,63 @@ extension LinkParameters {
             guard seen.insert(key == "rtt" ? "delay" : key).inserted else {
                 throw LinkTextError(description: "link \"\(text)\": \"\(key)\" is set twice")
             }
+            if key == "trace", !value.contains("@") || TraceFile.Format(path: value) != nil {
+                trace = try LinkParameters.trace(file: value, link: text, files)
+                continue
+            }
+            if key == "scale" {
+                scale = Decimal.read(value, decimals: 6).flatMap {
+                    (1...1_000_000_000).contains($0) ? $0 : nil
+                }
+                if scale != nil { continue }
+            }
             guard set(key, value) else {
                 throw LinkTextError(
                     description: "link \"\(text)\": \(key)=\(value) is not \(LinkParameters.expectation(key))"
                 )
             }
         }
+        guard let scale else { return }
+        guard scaleRate(millionths: scale) else {
+            throw LinkTextError(
+                description:
+                    "link \"\(text)\": scale needs a rate or a trace, and leaves it above 0 and at most "
+                    + "1,000,000 Mbit/s")
+        }
+    }
+
+    /// The trace in a file.
+    private static func trace(
+        file: String, link: String, _ files: LinkFileReader?
+    ) throws(LinkTextError) -> RateTrace {
+        guard let format = TraceFile.Format(path: file) else {
+            throw LinkTextError(
+                description:
+                    "link \"\(link)\": trace=\(file) is neither \(expectation("trace")), nor a file ending in .mm or .rate"
+            )
+        }
+        guard let files else {
+            throw LinkTextError(description: "link \"\(link)\": a trace's file cannot be read here")
+        }
+        let bytes = try files(file)
+        do {
+            return try TraceFile.parse(bytes, format: format, name: file)
+        } catch { throw LinkTextError(description: error.description) }
+    }
+
+    /// False when there is nothing to multiply, or the product is out of range.
+    private mutating func scaleRate(millionths: UInt64) -> Bool {
+        if let trace {
+            guard let scaled = trace.scaled(millionths: millionths) else { return false }
+            self.trace = scaled
+            return true
+        }
+        guard let rateBitsPerSecond else { return false }
+        // ≤ 10^12 × 10^9: below 2^70.
+        let rate = UInt128(rateBitsPerSecond) * UInt128(millionths) / 1_000_000
+        guard rate > 0, rate <= UInt128(LinkLimits.bitsPerSecondMax) else { return false }
+        self.rateBitsPerSecond = UInt64(rate)
+        return true
     }
 
     /// The text form; reading it gives equal parameters.
@@ -70,8 +144,15 @@ extension LinkParameters {
         }
         let plain = LinkParameters()
         if let trace {
-            let steps = trace.bitsPerSecond.map { Decimal.text($0, decimals: 6) }.joined(separator: ":")
-            parts.append("trace=\(steps)@\(Decimal.text(UInt64(trace.step.nanoseconds), decimals: 6))")
+            switch trace.form {
+            case .even(let step):
+                let steps = trace.steps.map { Decimal.text($0.bitsPerSecond, decimals: 6) }
+                    .joined(separator: ":")
+                parts.append("trace=\(steps)@\(Decimal.text(UInt64(step.nanoseconds), decimals: 6))")
+            case .file(let name, let scale):
+                parts.append("trace=\(name)")
+                add("scale", Decimal.text(scale, decimals: 6), unless: scale == 1_000_000)
+            }
         } else if let rateBitsPerSecond {
             parts.append("rate=\(Decimal.text(rateBitsPerSecond, decimals: 6))")
         }
@@ -109,6 +190,7 @@ extension LinkParameters {
         switch key {
         case "rate": "a rate in Mbit/s (or with a unit: 500k, 2.5M, 1G), at most 1,000,000 Mbit/s"
         case "trace": "rates in Mbit/s and the length of a step in ms: 25:12:0:30@1000"
+        case "scale": "a factor from 0.000001 to 1,000"
         case "bucket": "a number of bytes, at most 1,073,741,824"
         case "queue": "a time in ms (100ms) or a number of bytes (65536, 64KB)"
         case "aqm": "\"codel\" or \"none\""

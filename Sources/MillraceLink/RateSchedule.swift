@@ -3,12 +3,13 @@ internal import MillraceBase
 /// When the last bit of a datagram has left: a constant rate or a trace, exact to the nanosecond over any length of time.
 ///
 /// With a constant rate the remainder of each division is carried to the next datagram of the same busy period, so that a
-/// million datagrams take exactly as long as one of a million times the size.
+/// million datagrams take exactly as long as one of a million times the size. A trace is followed by a cursor: starts never
+/// decrease, so a datagram costs the steps passed since the last one; after a silence the place is found by halving.
 struct RateSchedule: Sendable {
     private enum Rate {
         case unlimited
         case constant(bitsPerSecond: UInt64)
-        case trace(RateTrace, bitsPerPeriodTimes1e9: (high: UInt64, low: UInt64))
+        case trace
     }
 
     private static let billion: UInt64 = 1_000_000_000
@@ -18,17 +19,29 @@ struct RateSchedule: Sendable {
     private var carry: UInt64 = 0
     private var lastFinish = Instant.zero
 
+    private let steps: [RateTrace.Step]
+    private let period: UInt64
+    /// Bit-nanoseconds of a period, or 0 where they exceed 64 bits and no datagram lasts that long.
+    private let periodWork: UInt64
+    /// The step under the cursor, and when its period began.
+    private var index = 0
+    private var base: UInt64 = 0
+
     init(_ parameters: LinkParameters) {
         if let trace = parameters.trace {
-            var sum: UInt64 = 0
-            for bits in trace.bitsPerSecond { sum += bits }
-            // At most 10^5 steps of 10^12 bit/s, times at most 3.6e12 ns.
-            rate = .trace(
-                trace, bitsPerPeriodTimes1e9: sum.multipliedFullWidth(by: UInt64(trace.step.nanoseconds)))
-        } else if let bits = parameters.rateBitsPerSecond, bits > 0 {
-            rate = .constant(bitsPerSecond: min(bits, LinkLimits.bitsPerSecondMax))
+            rate = .trace
+            steps = trace.steps
+            period = trace.period
+            periodWork = trace.bitNanoseconds.high == 0 ? trace.bitNanoseconds.low : 0
         } else {
-            rate = .unlimited
+            steps = []
+            period = 1
+            periodWork = 0
+            if let bits = parameters.rateBitsPerSecond, bits > 0 {
+                rate = .constant(bitsPerSecond: min(bits, LinkLimits.bitsPerSecondMax))
+            } else {
+                rate = .unlimited
+            }
         }
     }
 
@@ -39,44 +52,66 @@ struct RateSchedule: Sendable {
         case .unlimited:
             return start
         case .constant(let bitsPerSecond):
-            if start != lastFinish { carry = 0 }
-            let total = work + carry
-            carry = total % bitsPerSecond
-            lastFinish = start + .nanoseconds(Int64(clamping: total / bitsPerSecond))
+            let total = start == lastFinish ? work + carry : work
+            let (whole, remainder) = total.quotientAndRemainder(dividingBy: bitsPerSecond)
+            carry = remainder
+            // total < 2^61.
+            lastFinish = start + .nanoseconds(Int64(bitPattern: whole))
             return lastFinish
-        case .trace(let trace, let period):
-            return finish(work, from: start, along: trace, period)
+        case .trace:
+            return followTrace(work, from: start)
         }
     }
 
-    /// Walks the steps of the trace; whole periods are skipped by division, so the walk is at most two periods long.
-    private func finish(
-        _ work: UInt64, from start: Instant, along trace: RateTrace, _ period: (high: UInt64, low: UInt64)
-    ) -> Instant {
-        let step = UInt64(trace.step.nanoseconds)
-        let count = UInt64(trace.bitsPerSecond.count)
+    private mutating func followTrace(_ work: UInt64, from start: Instant) -> Instant {
         var time = start.nanoseconds
         var left = work
-        if period.high == 0, period.low > 0, left > period.low {
-            let periods = left / period.low
-            left -= periods * period.low
-            let (skip, over) = periods.multipliedReportingOverflow(by: step * count)
+        if periodWork > 0, left > periodWork {
+            let periods = (left - 1) / periodWork
+            left -= periods * periodWork
+            let (skip, over) = periods.multipliedReportingOverflow(by: period)
             let (sum, overSum) = time.addingReportingOverflow(skip)
             if over || overSum { return .distantFuture }
             time = sum
         }
-        for _ in 0...(2 * count) {
-            let bits = trace.bitsPerSecond[Int(time / step % count)]
-            let room = step - time % step
-            let (capacity, over) = bits.multipliedReportingOverflow(by: room)
-            if bits > 0, over || capacity >= left {
+        seek(time)
+        // At most a period and a step: one of the rates is above zero.
+        while true {
+            let (end, over) = base.addingReportingOverflow(
+                index + 1 < steps.count ? steps[index + 1].start : period)
+            if over { return .distantFuture }
+            let bits = steps[index].bitsPerSecond
+            let (capacity, more) = bits.multipliedReportingOverflow(by: end - time)
+            if bits > 0, more || capacity >= left {
                 return Instant(nanoseconds: time) + .nanoseconds(Int64(clamping: (left + bits - 1) / bits))
             }
             left -= capacity
-            let (next, overNext) = time.addingReportingOverflow(room)
-            if overNext { return .distantFuture }
-            time = next
+            time = end
+            index += 1
+            if index == steps.count {
+                index = 0
+                base = end
+            }
         }
-        return .distantFuture
+    }
+
+    /// Puts the cursor on the step that holds at `time`.
+    private mutating func seek(_ time: UInt64) {
+        if time < base || time - base >= period {
+            base = time / period * period
+            index = 0
+        }
+        let within = time - base
+        // Most often the same step or the next.
+        for _ in 0..<4 {
+            guard index + 1 < steps.count, steps[index + 1].start <= within else { return }
+            index += 1
+        }
+        var (low, high) = (index, steps.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if steps[middle].start <= within { low = middle } else { high = middle }
+        }
+        index = low
     }
 }

@@ -46,7 +46,7 @@ struct DemoCommand: ParsableCommand {
 
     func run() throws {
         do {
-            _ = try LinkParameters(text: link, direction: .down)
+            _ = try LinkText.parse(link, files: LinkFiles.read)
         } catch { throw Failure(.usage, error.description) }
         let folder: URL
         if let keep {

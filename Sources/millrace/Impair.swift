@@ -12,7 +12,8 @@ struct Impair: ParsableCommand {
             "Put a poor link between UDP programs: rate, queue, delay, jitter, loss, reordering, duplicates, errors.",
         discussion: """
             A link is written rate=25,rtt=100,loss=1%,burst=3,queue=100ms,jitter=2 (Mbit/s, ms), or as the name of a profile \
-            (\(LinkProfile.all.map(\.name).joined(separator: ", "))), or both: dsl-25,loss=2%. All keys: \
+            (\(LinkProfile.all.map(\.name).joined(separator: ", "))), or both: dsl-25,loss=2%, or with a recorded rate: \
+            trace:FILE.mm,rtt=60 (also .rate). All keys: \
             \(LinkParameters.keys.joined(separator: ", ")) (Protocol-Spec, chapter 80). All routes and clients share one \
             link each way, as the devices of a household do.
             """)
@@ -88,7 +89,7 @@ struct Impair: ParsableCommand {
 
     private func parameters(_ text: String, _ direction: LinkDirection) throws -> LinkParameters {
         do {
-            return try LinkParameters(text: text, direction: direction)
+            return try LinkText.parse(text, direction: direction, files: LinkFiles.read)
         } catch {
             throw Failure(.usage, error.description)
         }

@@ -37,6 +37,7 @@ public struct FuzzTarget: Sendable {
         codecPayload,
         workloadSpec,
         linkText,
+        linkFile,
     ]
 
     /// Must fail: proves that the machinery would notice. Not in `all`.

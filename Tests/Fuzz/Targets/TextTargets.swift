@@ -67,6 +67,33 @@ extension FuzzTarget {
             generate(GeneratedWorkload(spec), transactions: 20, miniBlocks: 2)
         })
 
+    static let linkFile = FuzzTarget(
+        "link-file", bytesMax: 1_024,
+        seeds: {
+            ["0\n3\n3\n9\n", "# c\n0 100\n1000 0.5\n", "x\ta\tb\na\t0\t1.5\nb\t-1\t0\n"].map {
+                Array($0.utf8)
+            }
+        },
+        run: { bytes in
+            let bytes = Array(bytes)
+            for format in [TraceFile.Format.mahimahi, .rates] {
+                guard let trace = try? TraceFile.parse(bytes, format: format, name: "t") else { continue }
+                promise(trace.meanBitsPerSecond <= LinkLimits.bitsPerSecondMax, "a rate out of range")
+                var parameters = LinkParameters()
+                parameters.trace = trace
+                var model = LinkModel(parameters, seed: Seed(1))
+                for i in 0..<20 as Range<UInt64> {
+                    let now = Instant(nanoseconds: i * 5_000_000_000)
+                    promise(model.pass(bytes: 1_232, now: now).at >= now, "sent before it was there")
+                }
+            }
+            if let matrix = try? LatencyMatrix(bytes, name: "m") {
+                promise(
+                    matrix.names.indices.allSatisfy { (try? matrix.place(matrix.names[$0])) == $0 },
+                    "a place is lost")
+            }
+        })
+
     static let linkText = FuzzTarget(
         "link-text", bytesMax: 512,
         seeds: {
