@@ -4,7 +4,7 @@ SWIFT ?= swift
 FUZZ_SECONDS ?= 60
 RELEASE_FLAGS = -c release --static-swift-stdlib
 
-.PHONY: help deps build release demo test check format format-check vectors fuzz fuzz-smoke bench purity simulate clean
+.PHONY: help deps build release demo test check format format-check vectors payload-hashes fuzz fuzz-smoke bench purity simulate clean
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -26,7 +26,7 @@ test: build ## All tests.
 	$(SWIFT) test --skip-build --skip Programs
 	$(SWIFT) test --skip-build --filter Programs
 
-check: format-check test purity fuzz-smoke ## What CI runs.
+check: format-check test purity payload-hashes fuzz-smoke ## What CI runs.
 
 format: ## Rewrite the sources in the house format.
 	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests
@@ -37,6 +37,9 @@ format-check: ## Fail when a file is not in the house format.
 vectors: build ## Write the test vectors of Protocol-Spec anew; a diff means that a format changed.
 	MILLRACE_WRITE_VECTORS=1 $(SWIFT) test --skip-build --filter '[Vv]ector'
 	git diff --exit-code Protocol-Spec/vectors
+
+payload-hashes: release ## The release build makes the payloads whose hashes the vectors give (tests ask the debug build).
+	.ci/payload-hashes .build/release/millrace
 
 purity: build ## Prove that the sans-IO core links no clock, socket, thread, Foundation or system randomness.
 	Tests/Tidy/purity .build/debug

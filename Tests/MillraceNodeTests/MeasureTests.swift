@@ -75,6 +75,35 @@ extension Programs {
         #expect(try bytes(["--workload", workload]) == generated)
     }
 
+    /// `.ci/payload-hashes` asks a release build for the same.
+    @Test func `generated streams give the payloads of the vectors`() throws {
+        let workloads = [
+            ("swap", "swap?tps=2000&accounts=1000&pools=20&seed=1&seconds=2"),
+            ("erc20", "erc20?tps=2000&accounts=1000&tokens=20&seed=1&seconds=2"),
+            ("mixed", "mixed?tps=2000&accounts=1000&pools=20&seed=1&seconds=2"),
+        ]
+        for (name, workload) in workloads {
+            let run = try Program(["measure", "codec", "generate:" + workload, "--no-peers", "--json"])
+            #expect(run.status == 0, "\(run.errors)")
+            var fields = [
+                ("expect", "good"),
+                ("why", "the hash of all payloads, cadence by cadence, is that of every machine and build"),
+                ("workload", workload),
+            ]
+            for cadence in try #require(run.object["cadences"] as? [[String: Any]]) {
+                fields.append(
+                    (
+                        try #require(cadence["name"] as? String),
+                        try #require(cadence["payloadHash"] as? String)
+                    ))
+            }
+            #expect(fields.map(\.0) == ["expect", "why", "workload", "c0", "c1", "c2"])
+            let made = VectorFile(name: name, fields: fields, bytes: [])
+            if VectorFile.isWriting { try made.write(area: "payload-hash") }
+            #expect(try VectorFile.all("payload-hash").first { $0.name == name } == made)
+        }
+    }
+
     @Test func `blocks of traces are measured each on its own`() throws {
         let names = ["46147", "1796867", "2688148"]
         let files = names.compactMap { TestData.url("mainnet/\($0).ndjson.zst")?.path }

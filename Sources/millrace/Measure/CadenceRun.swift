@@ -4,6 +4,7 @@
 import Glibc
 import MillraceBase
 import MillraceCodec
+import MillraceCrypto
 import MillraceDiff
 import MillraceWire
 
@@ -62,6 +63,9 @@ final class CadenceRun {
     private(set) var profiledEncode: Int64 = 0
     private(set) var profiledDecode: Int64 = 0
     private var again: [UInt8] = []
+    private var hash = Blake2bStream()
+    /// Over all payloads so far, those that are left out of the figures too. Closes the run.
+    private(set) lazy var payloadHash: Hash32 = hash.finish()
     private(set) var units: [UnitTally] = []
     private var nanoseconds = [Int64](repeating: 0, count: Stage.allCases.count)
 
@@ -134,6 +138,7 @@ final class CadenceRun {
         encoder.dropCostlyOperations(of: &diff, base: base)
         encoder.encode(diff, base: base, into: &payload)
         let encoded = CadenceRun.now()
+        noteInHash(payload)
         if counts { try chargeColumns(diff, base: base) }
         try CadenceRun.apply(diff, to: base)
         let applied = CadenceRun.now()
@@ -177,6 +182,12 @@ final class CadenceRun {
         guard again == payload else {
             throw Failure(.verification, "\(place(diff)): encoded twice, its payloads differ")
         }
+    }
+
+    /// Its length in eight bytes, lowest first, and the payload.
+    private func noteInHash(_ payload: [UInt8]) {
+        withUnsafeBytes(of: UInt64(payload.count).littleEndian) { hash.update($0) }
+        hash.update(payload)
     }
 
     private func timeDecoder(_ diff: StateDiff) throws {

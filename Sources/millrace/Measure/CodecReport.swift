@@ -24,6 +24,7 @@ struct CodecReport {
         var changesPerTx: Double
         var ratioToRaw: Double
         var largestRatioToMerged: Double
+        var payloadHash: Hash32
         var encodeTPS: Double
         var decodeTPS: Double
         var columns: [Column]
@@ -89,7 +90,8 @@ struct CodecReport {
             bytesPerTx: Double(run.payloadBytes) / count, rawBytesPerTx: Double(run.rawBytes) / count,
             mergedBytesPerTx: Double(run.mergedBytes) / count, changesPerTx: Double(run.changes) / count,
             ratioToRaw: Double(run.rawBytes) / Double(max(run.payloadBytes, 1)),
-            largestRatioToMerged: run.largestRatioToMerged, encodeTPS: count / run.encodeSeconds,
+            largestRatioToMerged: run.largestRatioToMerged, payloadHash: run.payloadHash,
+            encodeTPS: count / run.encodeSeconds,
             decodeTPS: count / run.decodeSeconds,
             columns: ColumnLedger.Column.allCases.filter {
                 ![.form, .checks, .execution, .patches].contains($0)
@@ -211,6 +213,7 @@ extension CodecReport {
             ("ratioToRaw", .number(figures.ratioToRaw)),
             ("ratioToPublished", .number(figures.ratioToPublished)),
             ("largestRatioToMerged", .number(figures.largestRatioToMerged, decimals: 4)),
+            ("payloadHash", .string("\(figures.payloadHash)")),
             ("encodeTpsPerCore", .number(figures.encodeTPS, decimals: 0)),
             ("decodeTpsPerCore", .number(figures.decodeTPS, decimals: 0)),
             ("encodeTPSPerCore", .number(figures.encodeTPS, decimals: 0)),
