@@ -87,6 +87,14 @@ let package = Package(
             ]),
 
         // The shells.
+        .target(
+            name: "MillraceSim",
+            dependencies: [
+                "MillraceBase", "MillraceCrypto", "MillraceDiff", "MillraceCodec", "MillraceWorkload",
+                "MillraceLink", "MillraceWire", "MillraceCore",
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            swiftSettings: strict + unchecked),
         shell("MillraceLoop", ["MillraceBase", "CLibuv", "CMillraceShims"]),
         shell(
             "MillraceRecording",
@@ -111,7 +119,7 @@ let package = Package(
             dependencies: [
                 "MillraceNode", "MillraceRecording", "MillraceWorkload", "MillraceCodec", "MillraceDiff",
                 "MillraceCore", "MillraceWire", "MillraceCrypto", "MillraceErasure", "MillraceBase",
-                "MillraceLink", "MillraceLoop", "CZstd",
+                "MillraceLink", "MillraceLoop", "MillraceSim", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
@@ -142,6 +150,7 @@ let package = Package(
             ["MillraceBase", "MillraceDiff", "MillraceCrypto", "MillraceWorkload", "MillraceRecording"]),
         tests("MillraceWorkload", ["MillraceBase", "MillraceDiff", "MillraceCrypto", "MillraceRecording"]),
         tests("MillraceLink", ["MillraceBase"]),
+        tests("MillraceSim", ["MillraceBase", "MillraceCore", "MillraceLink", "MillraceWorkload"]),
         tests("MillraceWire", ["MillraceBase", "MillraceCrypto"]),
         tests(
             "MillraceCore",

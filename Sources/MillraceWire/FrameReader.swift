@@ -7,8 +7,22 @@ internal import MillraceBase
 public struct FrameReader: ~Escapable {
     private var reader: ByteReader
 
+    /// Symbols are not in the datagram (`FrameWriter.appendShred(_:index:leavingOut:answering:)`).
+    private let leavesOutSymbols: Bool
+    /// Bytes of symbols left out so far.
+    package private(set) var leftOutBytes = 0
+
     @_lifetime(copy plaintext)
-    public init(_ plaintext: RawSpan) { reader = ByteReader(plaintext) }
+    public init(_ plaintext: RawSpan) {
+        reader = ByteReader(plaintext)
+        leavesOutSymbols = false
+    }
+
+    @_lifetime(copy plaintext)
+    package init(_ plaintext: RawSpan, leavesOutSymbols: Bool) {
+        reader = ByteReader(plaintext)
+        self.leavesOutSymbols = leavesOutSymbols
+    }
 
     /// Bytes consumed so far.
     public var offset: Int { reader.offset }
@@ -119,6 +133,11 @@ public struct FrameReader: ~Escapable {
         let count = Int(try reader.u16())
         guard index < StripeSet.stripesMax, count > 0, count <= WireLimits.symbolBytesMax else {
             throw outOfRange()
+        }
+        if leavesOutSymbols {
+            leftOutBytes += count
+            return .shred(
+                key, index: index, symbol: ByteRange(start: reader.offset, count: count), request: request)
         }
         return .shred(key, index: index, symbol: try range(count), request: request)
     }

@@ -48,11 +48,31 @@ public struct FrameWriter {
     public mutating func appendShred(
         _ key: SliceKey, index: Int, symbol: UnsafeRawBufferPointer, answering request: UInt16? = nil
     ) -> Bool {
-        precondition(symbol.count > 0 && symbol.count <= WireLimits.symbolBytesMax)
-        precondition(index >= 0 && index < StripeSet.stripesMax)
         guard remaining >= FrameWriter.shredOverhead(key, answering: request) + symbol.count else {
             return false
         }
+        putShredHead(key, index: index, symbolBytes: symbol.count, answering: request)
+        put(symbol)
+        return true
+    }
+
+    /// The same frame without its symbol, which both sides know by reference (simulation only): `symbolBytes` bytes that
+    /// the link carries and no memory holds. The caller owes `capacity` less the bytes left out so far.
+    package mutating func appendShred(
+        _ key: SliceKey, index: Int, leavingOut symbolBytes: Int, answering request: UInt16?
+    ) -> Bool {
+        guard remaining >= FrameWriter.shredOverhead(key, answering: request) + symbolBytes else {
+            return false
+        }
+        putShredHead(key, index: index, symbolBytes: symbolBytes, answering: request)
+        return true
+    }
+
+    private mutating func putShredHead(
+        _ key: SliceKey, index: Int, symbolBytes: Int, answering request: UInt16?
+    ) {
+        precondition(symbolBytes > 0 && symbolBytes <= WireLimits.symbolBytesMax)
+        precondition(index >= 0 && index < StripeSet.stripesMax)
         if let request {
             put(.repaired)
             put(request)
@@ -61,9 +81,7 @@ public struct FrameWriter {
         }
         put(key)
         put(UInt8(index))
-        put(UInt16(symbol.count))
-        put(symbol)
-        return true
+        put(UInt16(symbolBytes))
     }
 
     // MARK: Control frames

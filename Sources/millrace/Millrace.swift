@@ -10,6 +10,7 @@ struct Millrace: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             DemoCommand.self,
+            SimulateCommand.self,
             Sequencer.self,
             Relay.self,
             Replica.self,

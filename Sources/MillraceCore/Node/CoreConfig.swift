@@ -14,6 +14,16 @@ public struct PeerEndpoint: Hashable, Sendable {
     }
 }
 
+/// What a simulated network does with payload bytes. A node on sockets always carries them.
+package enum PayloadForm: Sendable {
+    /// Every byte is there: coded, hashed, encrypted, verified.
+    case carried
+    /// The real frames, headers, timers and decisions; but symbols have a length and no bytes, datagrams are not encrypted,
+    /// signatures and hashes are taken as good, and no state is kept. One core then serves thousands of nodes (the
+    /// simulator's `network` fidelity).
+    case byReference
+}
+
 /// Of every core: who it is and which stream it carries.
 public struct StreamIdentity: Sendable {
     /// The node's own key for sessions.
@@ -24,6 +34,8 @@ public struct StreamIdentity: Sendable {
     /// The wall clock when the core was made, in Unix microseconds: handshakes carry it, so that an old one cannot be
     /// played again after a restart.
     public var startMicroseconds: UInt64
+    /// Whether payloads are carried or only referred to. Nothing outside this package can set it.
+    package var payloads = PayloadForm.carried
     public init(identity: StaticKeyPair, chainID: UInt64, epoch: UInt32 = 0, startMicroseconds: UInt64) {
         self.identity = identity
         self.chainID = chainID

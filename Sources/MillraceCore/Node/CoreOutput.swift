@@ -9,6 +9,8 @@ public struct OutgoingDatagram: BitwiseCopyable, Sendable {
     public var buffer: BufferHandle
     public var count: Int
     public var to: PeerAddress
+    /// Bytes that the wire carries besides `count`: symbols by reference (simulation only).
+    package var leftOutBytes = 0
     @inlinable public init(buffer: BufferHandle, count: Int, to: PeerAddress) {
         self.buffer = buffer
         self.count = count

@@ -14,8 +14,14 @@ public struct ByteLedger: Hashable, Sendable, BitwiseCopyable {
     /// Requests, contracts, status, pings.
     public var control: UInt64 = 0
     public var session: UInt64 = 0
+    /// Received and not read: datagrams of no session, forged ones, and what follows a malformed frame or a goodbye.
+    public var ignored: UInt64 = 0
+    /// Received shreds and headers that were here already: what the other kinds do not count.
+    public var duplicate: UInt64 = 0
     public init() {}
-    public var total: UInt64 { payload &+ parity &+ header &+ repair &+ control &+ session }
+    public var total: UInt64 {
+        payload &+ parity &+ header &+ repair &+ control &+ session &+ ignored &+ duplicate
+    }
 }
 
 public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
@@ -26,12 +32,14 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     /// Datagrams that belonged to no session or did not authenticate.
     public var datagramsIgnored: UInt64 = 0
 
+    /// Of what was received: symbols by reference, in frames that were read (simulation only).
+    package var leftOutBytesRead: UInt64 = 0
+
     public var shredsStored: UInt64 = 0
     /// Shreds that were here already.
     public var shredsDuplicate: UInt64 = 0
     /// Shreds that came first but after their slice was complete: parity that was not needed, and data it replaced.
     public var shredsSurplus: UInt64 = 0
-    public var duplicateBytes: UInt64 = 0
     public var shredsInvalid: UInt64 = 0
     /// Shreds that came before their header and found no room to wait.
     public var shredsUnplaced: UInt64 = 0
@@ -91,4 +99,47 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var shredsDropped: UInt64
     public var offences: Int
     public var isSilent: Bool
+}
+
+extension CoreStatistics {
+    /// Adds the counts of another core: of the same node before a restart. What is a height or a state stays.
+    package mutating func add(_ other: CoreStatistics) {
+        sent.add(other.sent)
+        received.add(other.received)
+        datagramsSent &+= other.datagramsSent
+        datagramsReceived &+= other.datagramsReceived
+        datagramsIgnored &+= other.datagramsIgnored
+        leftOutBytesRead &+= other.leftOutBytesRead
+        shredsStored &+= other.shredsStored
+        shredsDuplicate &+= other.shredsDuplicate
+        shredsSurplus &+= other.shredsSurplus
+        headersDuplicate &+= other.headersDuplicate
+        slicesCompleted &+= other.slicesCompleted
+        slicesRecovered &+= other.slicesRecovered
+        repairsAsked &+= other.repairsAsked
+        repairsUseful &+= other.repairsUseful
+        repairsWasted &+= other.repairsWasted
+        repairsTimedOut &+= other.repairsTimedOut
+        shredsDropped &+= other.shredsDropped
+        offences &+= other.offences
+    }
+}
+
+extension ByteLedger {
+    /// Bytes counted as `kind` turn out to be a duplicate's.
+    mutating func noteDuplicate(_ bytes: Int, among kind: WritableKeyPath<ByteLedger, UInt64>) {
+        self[keyPath: kind] &-= UInt64(bytes)
+        duplicate &+= UInt64(bytes)
+    }
+
+    mutating func add(_ other: ByteLedger) {
+        payload &+= other.payload
+        parity &+= other.parity
+        header &+= other.header
+        repair &+= other.repair
+        control &+= other.control
+        session &+= other.session
+        ignored &+= other.ignored
+        duplicate &+= other.duplicate
+    }
 }

@@ -15,6 +15,7 @@ final class Endpoint {
     static let eventsMax = 4_096
 
     let sessions: SessionTable
+    let payloads: PayloadForm
     var statistics = CoreStatistics()
     /// The latest time the shell told.
     private(set) var now: Instant
@@ -28,8 +29,9 @@ final class Endpoint {
     private var events = Ring<CoreEvent>(minimumCapacity: Endpoint.eventsMax)
     private var withOpenDatagram: [Peer] = []
 
-    init(sessions: SessionTable, now: Instant) {
+    init(sessions: SessionTable, payloads: PayloadForm, now: Instant) {
         self.sessions = sessions
+        self.payloads = payloads
         self.now = now
         withOpenDatagram.reserveCapacity(128)
     }
@@ -137,7 +139,17 @@ final class Endpoint {
         let overhead = FrameWriter.shredOverhead(key, answering: request)
         guard prepare(peer, room: overhead + symbol.count) else { return nil }
         var writer = writer(peer)
-        guard writer.appendShred(key, index: index, symbol: symbol, answering: request) else { return nil }
+        switch payloads {
+        case .carried:
+            guard writer.appendShred(key, index: index, symbol: symbol, answering: request) else {
+                return nil
+            }
+        case .byReference:
+            guard
+                writer.appendShred(key, index: index, leavingOut: symbol.count, answering: request)
+            else { return nil }
+            peer.openLeftOut += symbol.count
+        }
         peer.openCount = writer.count
         let count = overhead + symbol.count
         if request != nil {
@@ -155,19 +167,21 @@ final class Endpoint {
             preconditionFailure("no datagram is open")
         }
         return FrameWriter(
-            base: base + SessionTable.headerBytes, capacity: WireLimits.framesBytesMax, count: peer.openCount)
+            base: base + SessionTable.headerBytes, capacity: WireLimits.framesBytesMax - peer.openLeftOut,
+            count: peer.openCount)
     }
 
     /// Opens a datagram with at least `room` bytes free; closes the current one if it is too full.
     private func prepare(_ peer: Peer, room: Int) -> Bool {
         if peer.open != nil {
-            if peer.openCount + room <= WireLimits.framesBytesMax { return true }
+            if peer.openCount + peer.openLeftOut + room <= WireLimits.framesBytesMax { return true }
             close(peer)
             withOpenDatagram.removeAll { $0 === peer }
         }
         guard let handle = pool.take() else { return false }
         peer.open = handle
         peer.openCount = 0
+        peer.openLeftOut = 0
         withOpenDatagram.append(peer)
         return true
     }
@@ -186,9 +200,11 @@ final class Endpoint {
         }
         statistics.sent.session &+= UInt64(count - plaintextCount)
         statistics.datagramsSent &+= 1
-        peer.bytesSent &+= UInt64(count)
+        peer.bytesSent &+= UInt64(count + peer.openLeftOut)
         // There are as many places as buffers, so this cannot fail.
-        let stored = datagrams.append(OutgoingDatagram(buffer: handle, count: count, to: peer.address))
+        var datagram = OutgoingDatagram(buffer: handle, count: count, to: peer.address)
+        datagram.leftOutBytes = peer.openLeftOut
+        let stored = datagrams.append(datagram)
         precondition(stored, "more datagrams than buffers")
     }
 

@@ -21,6 +21,8 @@ final class Peer {
     /// The datagram being filled for this peer.
     var open: BufferHandle?
     var openCount = 0
+    /// Bytes of symbols by reference in it: they take room and are not there.
+    var openLeftOut = 0
 
     var pingToken: UInt32 = 0
     var pingSentAt: Instant?

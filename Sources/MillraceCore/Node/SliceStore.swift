@@ -26,8 +26,8 @@ final class SliceStore {
     /// Symbol memory of the slices held.
     private(set) var bytes = 0
 
-    init(bytesMax: Int) {
-        pool = SlicePool(bytesMax: max(bytesMax, 1 << 20))
+    init(bytesMax: Int, payloads: PayloadForm) {
+        pool = SlicePool(bytesMax: max(bytesMax, 1 << 20), payloads: payloads)
         table = Array(repeating: nil, count: Int(SliceStore.heightsMax))
     }
 

@@ -38,7 +38,9 @@ final class StreamNode {
             identity: stream.identity, prologue: SessionConfig.prologue(chainID: stream.chainID),
             startMicroseconds: stream.startMicroseconds)
         config.handshakeTimeout = ParentLink.connectTimeout * 2
-        endpoint = Endpoint(sessions: SessionTable(config: config, seed: seed, now: now), now: now)
+        config.leavesDatagramsOpen = stream.payloads == .byReference
+        endpoint = Endpoint(
+            sessions: SessionTable(config: config, seed: seed, now: now), payloads: stream.payloads, now: now)
         self.store = store
         self.serving = serving.map { [endpoint] in Serving(config: $0, endpoint: endpoint, store: store) }
         self.following = following(endpoint)
@@ -64,8 +66,12 @@ final class StreamNode {
             endpoint.statistics.received.session &+= UInt64(datagram.count)
         case .ignored:
             endpoint.statistics.datagramsIgnored &+= 1
+            endpoint.statistics.received.ignored &+= UInt64(datagram.count)
         case .frames(let session, let range):
-            guard let peer = endpoint.peer(session) else { return }
+            guard let peer = endpoint.peer(session) else {
+                endpoint.statistics.received.ignored &+= UInt64(datagram.count)
+                return
+            }
             peer.lastReceivedAt = endpoint.now
             peer.bytesReceived &+= UInt64(datagram.count)
             endpoint.statistics.received.session &+= UInt64(datagram.count - range.count)
@@ -74,18 +80,35 @@ final class StreamNode {
     }
 
     private func frames(_ plaintext: UnsafeRawBufferPointer, from peer: Peer) {
-        var reader = FrameReader(RawSpan(_unsafeBytes: plaintext))
+        var reader = FrameReader(
+            RawSpan(_unsafeBytes: plaintext), leavesOutSymbols: endpoint.payloads == .byReference)
         while true {
             let start = reader.offset
+            let leftOut = reader.leftOutBytes
             do throws(FrameError) {
                 guard let frame = try reader.next() else { return }
-                handle(frame, count: reader.offset - start, in: plaintext, from: peer)
+                let left = reader.leftOutBytes - leftOut
+                peer.bytesReceived &+= UInt64(left)
+                endpoint.statistics.leftOutBytesRead &+= UInt64(left)
+                handle(frame, count: reader.offset - start + left, in: plaintext, from: peer)
             } catch {
+                endpoint.statistics.received.ignored &+= UInt64(plaintext.count - start)
                 offend(peer, .malformedFrame)
                 return
             }
             // A frame may have ended the session.
-            guard endpoint.peer(peer.session) === peer else { return }
+            guard endpoint.peer(peer.session) === peer else {
+                endpoint.statistics.received.ignored &+= UInt64(plaintext.count - reader.offset)
+                return
+            }
+        }
+    }
+
+    /// A shred's symbol: lent from the datagram, or, by reference, zeroes of its length.
+    private func symbol(_ range: ByteRange, in plaintext: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        switch endpoint.payloads {
+        case .carried: UnsafeRawBufferPointer(rebasing: plaintext[range.range])
+        case .byReference: UnsafeRawBufferPointer(start: SliceAssembler.absentSymbol, count: range.count)
         }
     }
 
@@ -112,9 +135,8 @@ final class StreamNode {
             }
             guard let following else { return offend(peer, .unexpectedFrame) }
             following.shred(
-                key, index: index, symbol: UnsafeRawBufferPointer(rebasing: plaintext[symbol.range]),
-                request: request,
-                from: peer, now: now)
+                key, index: index, symbol: self.symbol(symbol, in: plaintext), request: request, from: peer,
+                now: now)
         case .subscribe(let terms):
             if let serving {
                 serving.subscribe(terms, from: peer)

@@ -14,7 +14,7 @@ public final class RelayCore: StreamCore {
     private var isDirty = true
 
     public init(config: RelayConfig, seed: Seed, now: Instant) {
-        let store = SliceStore(bytesMax: config.serving.retentionBytesMax)
+        let store = SliceStore(bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
         node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: config.serving)
         { endpoint in

@@ -252,7 +252,7 @@ final class Following {
         guard header.cadence == .c0 else { return }
         if let held = store.record(header.key) {
             endpoint.statistics.headersDuplicate &+= 1
-            endpoint.statistics.duplicateBytes &+= UInt64(bytes.byteCount)
+            endpoint.statistics.received.noteDuplicate(bytes.byteCount, among: \.header)
             // The same slice from another parent: equal bytes cost no second signature check.
             if isEqual(held.assembler.headerBytes, bytes) { return }
             let hash = SliceHeader.hash(encoded: bytes)
@@ -268,12 +268,12 @@ final class Following {
         if next > 0, header.lastHeight < next || !store.mayHold(header.lastHeight) {
             if header.lastHeight < next {
                 endpoint.statistics.headersDuplicate &+= 1
-                endpoint.statistics.duplicateBytes &+= UInt64(bytes.byteCount)
+                endpoint.statistics.received.noteDuplicate(bytes.byteCount, among: \.header)
             }
             return
         }
         let hash = SliceHeader.hash(encoded: bytes)
-        guard header.isSigned(by: sequencerKey, hash: hash) else {
+        guard endpoint.payloads == .byReference || header.isSigned(by: sequencerKey, hash: hash) else {
             invalidHeader(peer)
             return
         }
@@ -377,7 +377,7 @@ final class Following {
             return
         }
         if next > 0, key.firstHeight < next {
-            duplicate(symbol.count, isRepair: request != nil)
+            duplicate(symbol.count, index: index, isRepair: request != nil)
             return
         }
         // Heights we could not hold are not worth waiting for; nor are those beyond any header's reach.
@@ -391,16 +391,18 @@ final class Following {
         }
     }
 
-    private func duplicate(_ bytes: Int, isRepair: Bool) {
+    private func duplicate(_ bytes: Int, index: Int, isRepair: Bool) {
         endpoint.statistics.shredsDuplicate &+= 1
-        endpoint.statistics.duplicateBytes &+= UInt64(bytes)
+        let isData = index < WireLimits.firstParityStripe
+        endpoint.statistics.received.noteDuplicate(
+            bytes, among: isRepair ? \.repair : isData ? \.payload : \.parity)
         if isRepair { endpoint.statistics.repairsWasted &+= 1 }
     }
 
     /// A shred of a slice that is complete. Each is counted once as surplus, then as a duplicate.
     private func surplus(_ bytes: Int, index: Int, of record: SliceRecord, isRepair: Bool) {
         if record.arrived.contains(index) || isRepair {
-            duplicate(bytes, isRepair: isRepair)
+            duplicate(bytes, index: index, isRepair: isRepair)
         } else {
             record.arrived.insert(index)
             endpoint.statistics.shredsSurplus &+= 1
@@ -423,7 +425,7 @@ final class Following {
             finish(record, now: now)
         case .duplicate:
             if !isRepair { record.arrived.insert(index) }
-            duplicate(symbol.count, isRepair: isRepair)
+            duplicate(symbol.count, index: index, isRepair: isRepair)
         case .forged:
             endpoint.statistics.shredsInvalid &+= 1
             offend(peer, .invalidShred)

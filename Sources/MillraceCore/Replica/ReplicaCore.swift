@@ -10,7 +10,6 @@
 /// socket; `nextDeadline` is then at once. What waits for an older height is within `following.waitingBytesMax`.
 
 public import MillraceBase
-import MillraceCodec
 public import MillraceDiff
 import MillraceWire
 
@@ -18,27 +17,18 @@ public final class ReplicaCore: StreamCore {
     static let appliesPerTurn = 4
     /// Mini-blocks kept after they were applied: 320 ms of late shreds, about 1.3 MB.
     static let appliedKept: UInt64 = 32
-    /// Steps over which a commitment is hashed: well before the signed one comes.
-    static let commitmentSteps = 80
-
     public let state: State
     private let node: StreamNode
     private let following: Following
-    private let codec = Codec()
-    private let commitment: StateCommitment
-    private let genesisCommitment: Hash32
-    private var diff = StateDiff()
-    private var joined: [UInt8] = []
+    /// Nil when payloads are known by reference only: then heights are counted and nothing is computed.
+    private let execution: Execution?
 
     /// Every mini-block up to here is applied.
     public private(set) var appliedHeight: UInt64
     /// Why it stopped; nil while it runs.
     public private(set) var stopReason: StopReason?
-    /// What the sequencer signed about the boundary that is being hashed here.
+    /// What the sequencer signed about the latest boundary, until it is compared.
     private var signed: SliceCommitment?
-    /// The boundary frozen here and not yet compared; 0 when none.
-    private var frozenHeight: UInt64 = 0
-    private var leavesPerStep = 4_096
     private var appliesLeft = appliesPerTurn
     private var isDirty = true
     private var hasToldEnd = false
@@ -50,9 +40,8 @@ public final class ReplicaCore: StreamCore {
     public init(config: ReplicaConfig, state: State, seed: Seed, now: Instant) {
         self.state = state
         appliedHeight = state.height
-        commitment = StateCommitment(of: state)
-        genesisCommitment = commitment.commitmentNow()
-        let store = SliceStore(bytesMax: config.following.waitingBytesMax)
+        execution = config.stream.payloads == .carried ? Execution(state: state) : nil
+        let store = SliceStore(bytesMax: config.following.waitingBytesMax, payloads: config.stream.payloads)
         let first = state.height + 1
         var made: Following?
         node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: nil) {
@@ -94,35 +83,32 @@ public final class ReplicaCore: StreamCore {
     private func apply(_ entry: HeightEntry) {
         guard let header = entry.firstHeader else { return }
         // Spec 40.3: the first header names the genesis state.
-        if header.firstHeight == 1, header.sliceIndex == 0, header.previousHeaderHash != genesisCommitment {
+        if let execution, header.firstHeight == 1, header.sliceIndex == 0,
+            header.previousHeaderHash != execution.genesisCommitment
+        {
             stop(
                 .commitmentMismatch(
-                    height: 0, signed: header.previousHeaderHash, computed: genesisCommitment))
+                    height: 0, signed: header.previousHeaderHash, computed: execution.genesisCommitment))
             return
         }
-        diff.sealedAtMicroseconds = header.sealedAtMicroseconds
-        for height in entry.firstHeight...entry.lastHeight {
-            (diff.firstHeight, diff.lastHeight) = (height, height)
-            do {
-                try decode(entry)
-                try state.apply(diff)
-            } catch {
-                stop(.undecodable(height: height))
-                return
-            }
-            codec.advance(past: diff, state: state)
-            appliedHeight = height
-            counts.miniBlocks += 1
-            counts.transactions += diff.transactions
-            reachBoundary(height)
+        var transactions: UInt64 = 0
+        do throws(Execution.Undecodable) {
+            transactions = try execution?.apply(entry, sealedAtMicroseconds: header.sealedAtMicroseconds) ?? 0
+        } catch {
+            appliedHeight = state.height
+            stop(.undecodable(height: error.height))
+            return
         }
+        appliedHeight = entry.lastHeight
+        counts.miniBlocks += entry.lastHeight - entry.firstHeight + 1
+        counts.transactions += transactions
         let payloadBytes = Int(header.payloadBytes)
         counts.payloadBytes += UInt64(payloadBytes)
         node.endpoint.emit(
             .applied(
                 AppliedMiniBlock(
                     firstHeight: entry.firstHeight, lastHeight: entry.lastHeight,
-                    transactions: diff.transactions,
+                    transactions: transactions,
                     sealedAtMicroseconds: header.sealedAtMicroseconds, payloadBytes: payloadBytes,
                     caughtUp: entry.slices.contains { $0?.isBacklog ?? false })))
         for record in entry.slices {
@@ -136,58 +122,18 @@ public final class ReplicaCore: StreamCore {
         }
     }
 
-    /// Reads the entry's payload into `diff`, whose heights are set.
-    private func decode(_ entry: HeightEntry) throws(CodecError) {
-        if entry.slices.count == 1 {
-            guard let payload = entry.slices[0]?.assembler.payload else {
-                preconditionFailure("a complete slice has a payload")
-            }
-            let span = RawSpan(_unsafeBytes: payload)
-            try codec.decode(span, base: state, into: &diff)
-            return
-        }
-        joined.removeAll(keepingCapacity: true)
-        for record in entry.slices {
-            guard let payload = record?.assembler.payload else {
-                preconditionFailure("a complete slice has a payload")
-            }
-            joined.append(contentsOf: payload)
-        }
-        let payload = joined
-        try codec.decode(payload.span.bytes, base: state, into: &diff)
-    }
-
     // MARK: Commitments
-
-    private func reachBoundary(_ height: UInt64) {
-        if height % Limits.miniBlocksPerEVMBlock == 0 {
-            commitment.freeze()
-            frozenHeight = height
-            leavesPerStep = commitment.leavesPerStep(steps: ReplicaCore.commitmentSteps)
-        } else if frozenHeight != 0 {
-            commitment.advance(leaves: leavesPerStep)
-        }
-    }
 
     /// Compares the boundary's commitment with the signed one, once both are known.
     private func compare() {
         guard let told = signed else { return }
-        if told.height != frozenHeight {
-            // About a boundary before this replica began: nothing to compare with.
-            signed = nil
-            return
-        }
-        // The signed one comes at most 95 mini-blocks after the boundary; hashing here is spread over fewer, so this
-        // finishes nothing in the ordinary course.
-        commitment.finish()
         signed = nil
-        frozenHeight = 0
-        guard let computed = commitment.latest, computed.height == told.height else { return }
-        if computed.commitment == told.hash {
+        guard let computed = execution?.commitment(at: told) else { return }
+        if computed == told.hash {
             counts.checked += 1
             node.endpoint.emit(.commitmentMatches(height: told.height, told.hash))
         } else {
-            stop(.commitmentMismatch(height: told.height, signed: told.hash, computed: computed.commitment))
+            stop(.commitmentMismatch(height: told.height, signed: told.hash, computed: computed))
         }
     }
 
@@ -198,8 +144,7 @@ public final class ReplicaCore: StreamCore {
 
     /// The commitment to the state as it stands. Hashes what is not hashed yet: not for every mini-block.
     public func stateCommitment() -> Hash32 {
-        commitment.finish()
-        return commitment.commitmentNow()
+        execution?.commitmentNow() ?? .zero
     }
 
     /// The stream has ended and all of it is applied and checked.

@@ -28,6 +28,7 @@ public final class SequencerCore: StreamCore {
     private let commitment: StateCommitment
     private var encoder: SliceEncoder
     private let parityCount: Int
+    private let payloads: PayloadForm
     private var payload: [UInt8] = []
     private var isDirty = true
 
@@ -48,7 +49,9 @@ public final class SequencerCore: StreamCore {
         nextHeight = state.height + 1
         parityCount = min(max(config.parityCount, 0), WireLimits.parityCountMax)
         commitment = StateCommitment(of: state)
-        let store = SliceStore(bytesMax: config.serving.retentionBytesMax)
+        payloads = config.stream.payloads
+        let store = SliceStore(
+            bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
         node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: config.serving)
         { _ in nil }
@@ -68,6 +71,7 @@ public final class SequencerCore: StreamCore {
         precondition(
             diff.firstHeight == nextHeight && diff.lastHeight == nextHeight && endHeight == nil,
             "a mini-block out of order: \(diff.firstHeight), not \(nextHeight)")
+        precondition(payloads == .carried, "payloads by reference have no diffs")
         node.endpoint.advance(to: now)
         isDirty = true
         payload.removeAll(keepingCapacity: true)
@@ -82,13 +86,7 @@ public final class SequencerCore: StreamCore {
         counts.transactions += diff.transactions
         let isEmpty = diff.isEmpty && diff.transactions == 0 && diff.kind == .transactions
         if isEmpty {
-            if runFirst == 0 { runFirst = height }
-            runSealedAt = diff.sealedAtMicroseconds
-            // Runs end with the EVM block, and at the latest when a commitment is ready to travel.
-            if height - runFirst + 1 >= SequencerCore.idleRunMax || height % Limits.miniBlocksPerEVMBlock == 0
-            {
-                sendRun(through: height)
-            }
+            extendRun(through: height, sealedAtMicroseconds: diff.sealedAtMicroseconds)
         } else {
             if runFirst != 0 { sendRun(through: height - 1) }
             counts.payloadBytes += UInt64(payload.count)
@@ -107,10 +105,42 @@ public final class SequencerCore: StreamCore {
         }
     }
 
+    /// Seals a mini-block of which only the payload's size is known (`PayloadForm.byReference`): the slices, headers and
+    /// datagrams that a payload of `payloadBytes` would have. None for an empty mini-block.
+    package func seal(
+        payloadBytes: Int, transactions: UInt64, sealedAtMicroseconds: UInt64, now: Instant
+    ) {
+        precondition(payloads == .byReference && endHeight == nil)
+        precondition(payloadBytes >= 0 && payloadBytes <= Limits.payloadBytesMax)
+        node.endpoint.advance(to: now)
+        isDirty = true
+        let height = nextHeight
+        nextHeight += 1
+        counts.miniBlocks += 1
+        counts.transactions += transactions
+        if payloadBytes == 0 {
+            extendRun(through: height, sealedAtMicroseconds: sealedAtMicroseconds)
+        } else {
+            if runFirst != 0 { sendRun(through: height - 1) }
+            counts.payloadBytes += UInt64(payloadBytes)
+            send(
+                absentBytes: payloadBytes,
+                SliceSeal(
+                    height: height, sealedAtMicroseconds: sealedAtMicroseconds, commitment: dueCommitment()))
+        }
+        if height % Limits.miniBlocksPerEVMBlock == 0 { owedHeight = height }
+    }
+
     /// Ends the stream: seals empty mini-blocks up to the EVM block's end, then the header that carries the last
     /// commitment and says that nothing follows.
     public func finish(sealedAtMicroseconds: UInt64, now: Instant) throws(DiffError) {
         if endHeight != nil { return }
+        if payloads == .byReference {
+            if runFirst != 0 { sendRun(through: nextHeight - 1) }
+            counts.miniBlocks += 1
+            sendEnd(sealedAtMicroseconds)
+            return
+        }
         var diff = StateDiff()
         diff.sealedAtMicroseconds = sealedAtMicroseconds
         while (nextHeight - 1) % Limits.miniBlocksPerEVMBlock != 0 {
@@ -123,6 +153,11 @@ public final class SequencerCore: StreamCore {
         codec.advance(past: diff, state: state)
         commitment.finish()
         counts.miniBlocks += 1
+        sendEnd(sealedAtMicroseconds)
+    }
+
+    /// The header after which nothing follows.
+    private func sendEnd(_ sealedAtMicroseconds: UInt64) {
         send(
             [],
             SliceSeal(
@@ -131,6 +166,15 @@ public final class SequencerCore: StreamCore {
         endHeight = nextHeight
         nextHeight += 1
         isDirty = true
+    }
+
+    /// An empty mini-block: one more of the run, which ends with the EVM block, and when it is long enough.
+    private func extendRun(through height: UInt64, sealedAtMicroseconds: UInt64) {
+        if runFirst == 0 { runFirst = height }
+        runSealedAt = sealedAtMicroseconds
+        if height - runFirst + 1 >= SequencerCore.idleRunMax || height % Limits.miniBlocksPerEVMBlock == 0 {
+            sendRun(through: height)
+        }
     }
 
     private func sendRun(through last: UInt64) {
@@ -148,6 +192,10 @@ public final class SequencerCore: StreamCore {
     private func dueCommitment() -> SliceCommitment? {
         // Spec 60.9, rule 2: no later than 95 mini-blocks after its height.
         if owedHeight != 0, nextHeight > owedHeight + UInt64(SequencerCore.commitmentSteps) {
+            if payloads == .byReference {
+                defer { owedHeight = 0 }
+                return SliceCommitment(height: owedHeight, hash: .zero)
+            }
             commitment.finish()
         }
         collectCommitment()
@@ -163,15 +211,25 @@ public final class SequencerCore: StreamCore {
     }
 
     private func send(_ payload: [UInt8], _ seal: SliceSeal) {
-        let slices = payload.withUnsafeBytes { bytes in
-            var slices = encoder.encode(bytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
-            while slices == nil, node.store.dropOldest() {
-                slices = encoder.encode(bytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
+        payload.withUnsafeBytes { bytes in
+            send(payloadBytes: bytes.count, seal) {
+                encoder.encode(bytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
             }
-            return slices
         }
-        guard let slices else {
-            preconditionFailure("one mini-block of \(payload.count) bytes does not fit the retention budget")
+    }
+
+    private func send(absentBytes: Int, _ seal: SliceSeal) {
+        send(payloadBytes: absentBytes, seal) {
+            encoder.encode(
+                absentBytes: absentBytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
+        }
+    }
+
+    private func send(payloadBytes: Int, _ seal: SliceSeal, _ encode: () -> [SliceAssembler]?) {
+        var made = encode()
+        while made == nil, node.store.dropOldest() { made = encode() }
+        guard let slices = made else {
+            preconditionFailure("one mini-block of \(payloadBytes) bytes does not fit the retention budget")
         }
         for assembler in slices {
             guard let record = node.store.adopt(assembler, now: node.endpoint.now) else { continue }

@@ -37,6 +37,8 @@ public struct SessionConfig: Sendable {
     public var keepalive = Interval.seconds(2)
     /// A session that has heard nothing for so long is closed: ten keepalives, so that a quarter lost closes one in a million.
     public var idleTimeout = Interval.seconds(20)
+    /// Datagrams have their session's framing and length but are neither encrypted nor checked (`PayloadForm.byReference`).
+    package var leavesDatagramsOpen = false
 
     public init(identity: StaticKeyPair, prologue: [UInt8], startMicroseconds: UInt64) {
         self.identity = identity

@@ -126,9 +126,10 @@ public final class SessionTable {
         guard store.isNew(counter, at: place) else { return .ignored(.replay) }
         let sealedBytes = datagram.count - Self.headerBytes
         guard
-            store[place].receiving.open(
-                base + Self.headerBytes, count: sealedBytes, counter: counter, ad: base,
-                adCount: Self.headerBytes)
+            config.leavesDatagramsOpen
+                || store[place].receiving.open(
+                    base + Self.headerBytes, count: sealedBytes, counter: counter, ad: base,
+                    adCount: Self.headerBytes)
         else { return .ignored(.notGenuine) }
         let isGreatest = store.mark(counter, at: place)
         counters.datagramsOpened += 1
@@ -187,9 +188,11 @@ public final class SessionTable {
         base.storeBytes(of: store[place].remoteID.littleEndian, as: UInt32.self)
         base.storeBytes(
             of: UInt32(truncatingIfNeeded: counter).littleEndian, toByteOffset: 4, as: UInt32.self)
-        store[place].sending.seal(
-            base + Self.headerBytes, count: plaintextCount, counter: counter, ad: base,
-            adCount: Self.headerBytes)
+        if !config.leavesDatagramsOpen {
+            store[place].sending.seal(
+                base + Self.headerBytes, count: plaintextCount, counter: counter, ad: base,
+                adCount: Self.headerBytes)
+        }
         sessions[slot].lastSent = clock
         if counter == config.rekeyAfterDatagrams {
             sessions[slot].isRekeyDue = true

@@ -59,8 +59,17 @@ public final class SliceAssembler {
     private var symbols: UnsafeMutableRawPointer
     private var code: ErasureCode
 
+    private let payloads: PayloadForm
+    /// What stands for the bytes of any symbol that is known by reference.
+    nonisolated(unsafe) static let absentSymbol: UnsafeRawPointer = {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: WireLimits.symbolBytesMax, alignment: 64)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: WireLimits.symbolBytesMax)
+        return UnsafeRawPointer(memory)
+    }()
+
     /// An empty one with no memory; `SlicePool` makes them.
-    init() {
+    init(_ payloads: PayloadForm = .carried) {
+        self.payloads = payloads
         symbols = .allocate(byteCount: 0, alignment: 64)
         code = Self.noCode
     }
@@ -81,9 +90,10 @@ public final class SliceAssembler {
 
     func reserve(_ bytes: Int) {
         if bytes <= capacityBytes { return }
+        capacityBytes = bytes
+        if payloads == .byReference { return }
         symbols.deallocate()
         symbols = .allocate(byteCount: bytes, alignment: 64)
-        capacityBytes = bytes
     }
 
     /// Starts collecting. The caller owes a valid, verified header and enough capacity.
@@ -117,6 +127,12 @@ public final class SliceAssembler {
         self.code = code
         let dataBytes = code.dataCount * code.symbolBytes
         precondition(payload.count <= dataBytes, "a payload larger than its symbols")
+        if payloads == .byReference {
+            let unhashed = ShredHash(low: 0, high: 0)
+            draft.shredHashes = Array(repeating: unhashed, count: code.dataCount + code.parityCount)
+            settleSealed(draft)
+            return
+        }
         if let base = payload.baseAddress { symbols.copyMemory(from: base, byteCount: payload.count) }
         (symbols + payload.count).initializeMemory(
             as: UInt8.self, repeating: 0, count: dataBytes - payload.count)
@@ -130,11 +146,15 @@ public final class SliceAssembler {
                     of: bytes(at: position), stripe: stripe(at: position),
                     previousHeaderHash: draft.previousHeaderHash))
         }
-        headerHash = draft.hash
-        draft.sign(hash: headerHash, with: key)
-        header = draft
+        draft.sign(hash: draft.hash, with: key)
+        settleSealed(draft)
+    }
+
+    private func settleSealed(_ sealed: SliceHeader) {
+        header = sealed
+        headerHash = sealed.hash
         headerBytes.removeAll(keepingCapacity: true)
-        draft.encode(into: &headerBytes)
+        sealed.encode(into: &headerBytes)
         have = code.allStripes
         state = .verified
     }
@@ -146,10 +166,15 @@ public final class SliceAssembler {
         guard let position = code.position(ofStripe: stripe) else { return .forged }
         let bit = UInt64(1) << UInt64(stripe)
         if have & bit != 0 { return .duplicate }
-        guard let source = symbol.baseAddress, header.isGenuine(symbol, stripe: stripe) else {
-            return .forged
+        switch payloads {
+        case .carried:
+            guard let source = symbol.baseAddress, header.isGenuine(symbol, stripe: stripe) else {
+                return .forged
+            }
+            (symbols + position * code.symbolBytes).copyMemory(from: source, byteCount: code.symbolBytes)
+        case .byReference:
+            guard symbol.count == code.symbolBytes else { return .forged }
         }
-        (symbols + position * code.symbolBytes).copyMemory(from: source, byteCount: code.symbolBytes)
         have |= bit
         guard state == .collecting, usableStripes & bit != 0 else { return .stored }
         return (have & usableStripes).nonzeroBitCount == code.dataCount ? .completed : .stored
@@ -180,6 +205,11 @@ public final class SliceAssembler {
     public func recover() -> State {
         guard state == .collecting, missingCount == 0 else { return state }
         let lost = code.dataStripes & ~have
+        if payloads == .byReference {
+            have |= lost
+            state = .whole
+            return state
+        }
         guard code.recover(symbols, have: have & usableStripes) else { return state }
         guard areGenuine(lost) else {
             state = .inconsistent
@@ -206,6 +236,10 @@ public final class SliceAssembler {
         guard state == .whole || state == .verified else { return 0 }
         let wanted = stripes & missingStripes & usableStripes
         if wanted == 0 { return 0 }
+        if payloads == .byReference {
+            have |= wanted
+            return wanted
+        }
         code.encode(symbols, stripes: wanted)
         guard areGenuine(wanted) else {
             state = .inconsistent
@@ -216,6 +250,10 @@ public final class SliceAssembler {
     }
 
     private func settleWhole() {
+        if payloads == .byReference {
+            state = .verified
+            return
+        }
         let count = Int(header.sliceBytes)
         let padding = UnsafeRawBufferPointer(
             start: symbols + count, count: code.dataCount * code.symbolBytes - count)
@@ -245,13 +283,16 @@ public final class SliceAssembler {
         return bytes(at: position)
     }
 
-    /// The slice's bytes, lent; nil unless verified.
+    /// The slice's bytes, lent; nil unless verified, and by reference.
     public var payload: UnsafeRawBufferPointer? {
-        state == .verified ? UnsafeRawBufferPointer(start: symbols, count: Int(header.sliceBytes)) : nil
+        state == .verified && payloads == .carried
+            ? UnsafeRawBufferPointer(start: symbols, count: Int(header.sliceBytes)) : nil
     }
 
     private func bytes(at position: Int) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: symbols + position * code.symbolBytes, count: code.symbolBytes)
+        payloads == .byReference
+            ? UnsafeRawBufferPointer(start: SliceAssembler.absentSymbol, count: code.symbolBytes)
+            : UnsafeRawBufferPointer(start: symbols + position * code.symbolBytes, count: code.symbolBytes)
     }
 
     private func stripe(at position: Int) -> Int {

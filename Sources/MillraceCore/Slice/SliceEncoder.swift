@@ -74,6 +74,15 @@ public struct SliceEncoder: Sendable {
         self.dataCountMin = dataCountMin
     }
 
+    /// The slices of a payload of `payloadBytes` that nobody has: sizes, chain and headers as if it had been encoded
+    /// (`PayloadForm.byReference`).
+    package mutating func encode(
+        absentBytes payloadBytes: Int, seal: SliceSeal, parityCount: Int, pool: SlicePool
+    ) -> [SliceAssembler]? {
+        let absent = UnsafeRawBufferPointer(start: SliceAssembler.absentSymbol, count: payloadBytes)
+        return encode(absent, seal: seal, parityCount: parityCount, pool: pool)
+    }
+
     /// How many slices a payload of `bytes` becomes.
     public func sliceCount(payloadBytes bytes: Int) -> Int {
         let perSlice = WireLimits.dataCountMax * symbolBytesMax

@@ -18,8 +18,18 @@ public final class SlicePool {
     /// Slices lent out.
     public private(set) var lentCount = 0
     private var free: [SliceAssembler] = []
+    private let payloads: PayloadForm
 
-    public init(bytesMax: Int) { self.bytesMax = bytesMax }
+    public init(bytesMax: Int) {
+        self.bytesMax = bytesMax
+        payloads = .carried
+    }
+
+    /// With payloads by reference the budget is kept as ever, and no memory is taken.
+    package init(bytesMax: Int, payloads: PayloadForm) {
+        self.bytesMax = bytesMax
+        self.payloads = payloads
+    }
 
     /// A slice that collects for `header`, whose signature the caller has verified; `encoded` are the header's bytes.
     /// Nil when the budget is spent.
@@ -50,7 +60,7 @@ public final class SlicePool {
             }
         }
         guard bytes + rounded <= bytesMax else { return nil }
-        let slice = SliceAssembler()
+        let slice = SliceAssembler(payloads)
         slice.reserve(rounded)
         bytes += rounded
         lentCount += 1

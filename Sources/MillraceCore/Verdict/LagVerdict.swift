@@ -75,6 +75,9 @@ public struct LagSeries: Sendable {
         }
     }
 
+    /// The lags kept, in the order applied, for drawing.
+    public var lagsMicroseconds: [UInt32] { samples.map { UInt32(clamping: $0.lagMicroseconds) } }
+
     public var maximum: Double { Double(samples.map(\.lagMicroseconds).max() ?? 0) / 1_000 }
 }
 

@@ -214,6 +214,7 @@ public final class FollowerProcess {
             ("payload", .unsigned(ledger.payload)), ("parity", .unsigned(ledger.parity)),
             ("header", .unsigned(ledger.header)), ("repair", .unsigned(ledger.repair)),
             ("control", .unsigned(ledger.control)), ("session", .unsigned(ledger.session)),
+            ("duplicate", .unsigned(ledger.duplicate)), ("ignored", .unsigned(ledger.ignored)),
             ("total", .unsigned(ledger.total)),
         ])
     }

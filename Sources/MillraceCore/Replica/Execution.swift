@@ -1,0 +1,101 @@
+/// A replica's own computation: payloads of the verified slices decoded against the state, applied, and the state's
+/// commitment kept, frozen at EVM boundaries and hashed in steps. `ReplicaCore` calls it with one height after the other.
+///
+/// A payload that does not decode leaves the state as it was. Nothing here knows of peers or time.
+
+import MillraceBase
+import MillraceCodec
+import MillraceDiff
+import MillraceWire
+
+final class Execution {
+    /// Steps over which a commitment is hashed: well before the signed one comes.
+    static let commitmentSteps = 80
+
+    let state: State
+    let genesisCommitment: Hash32
+    private let codec = Codec()
+    private let commitment: StateCommitment
+    private var diff = StateDiff()
+    private var joined: [UInt8] = []
+    /// The boundary frozen here and not yet compared; 0 when none.
+    private var frozenHeight: UInt64 = 0
+    private var leavesPerStep = 4_096
+
+    init(state: State) {
+        self.state = state
+        commitment = StateCommitment(of: state)
+        genesisCommitment = commitment.commitmentNow()
+    }
+
+    /// Decodes and applies every height of a complete entry; answers the transactions of the last. Throws the height that
+    /// does not decode.
+    func apply(_ entry: HeightEntry, sealedAtMicroseconds: UInt64) throws(Undecodable) -> UInt64 {
+        diff.sealedAtMicroseconds = sealedAtMicroseconds
+        for height in entry.firstHeight...entry.lastHeight {
+            (diff.firstHeight, diff.lastHeight) = (height, height)
+            do {
+                try decode(entry)
+                try state.apply(diff)
+            } catch {
+                throw Undecodable(height: height)
+            }
+            codec.advance(past: diff, state: state)
+            reachBoundary(height)
+        }
+        return diff.transactions
+    }
+
+    struct Undecodable: Error {
+        var height: UInt64
+    }
+
+    /// Reads the entry's payload into `diff`, whose heights are set.
+    private func decode(_ entry: HeightEntry) throws(CodecError) {
+        if entry.slices.count == 1 {
+            guard let payload = entry.slices[0]?.assembler.payload else {
+                preconditionFailure("a complete slice has a payload")
+            }
+            let span = RawSpan(_unsafeBytes: payload)
+            try codec.decode(span, base: state, into: &diff)
+            return
+        }
+        joined.removeAll(keepingCapacity: true)
+        for record in entry.slices {
+            guard let payload = record?.assembler.payload else {
+                preconditionFailure("a complete slice has a payload")
+            }
+            joined.append(contentsOf: payload)
+        }
+        let payload = joined
+        try codec.decode(payload.span.bytes, base: state, into: &diff)
+    }
+
+    private func reachBoundary(_ height: UInt64) {
+        if height % Limits.miniBlocksPerEVMBlock == 0 {
+            commitment.freeze()
+            frozenHeight = height
+            leavesPerStep = commitment.leavesPerStep(steps: Execution.commitmentSteps)
+        } else if frozenHeight != 0 {
+            commitment.advance(leaves: leavesPerStep)
+        }
+    }
+
+    /// The commitment at the boundary the sequencer told of; nil when that boundary is not one of ours.
+    func commitment(at told: SliceCommitment) -> Hash32? {
+        // About a boundary before this replica began: nothing to compare with.
+        guard told.height == frozenHeight else { return nil }
+        // The signed one comes at most 95 mini-blocks after the boundary; hashing here is spread over fewer, so this
+        // finishes nothing in the ordinary course.
+        commitment.finish()
+        frozenHeight = 0
+        guard let computed = commitment.latest, computed.height == told.height else { return nil }
+        return computed.commitment
+    }
+
+    /// The commitment to the state as it stands. Hashes what is not hashed yet: not for every mini-block.
+    func commitmentNow() -> Hash32 {
+        commitment.finish()
+        return commitment.commitmentNow()
+    }
+}

@@ -1,0 +1,84 @@
+/// What the sequencer of a simulation seals: real diffs (`full`) or the sizes of real payloads (`network`).
+///
+/// Sizes are not made up: a stream of the same workload is generated and encoded with the product's codec for a few seconds,
+/// and a longer run goes over those seconds again, the first of them left out because its state is colder than any
+/// other. Bounded by `PayloadSizes.secondsMax` of stream.
+
+import MillraceBase
+import MillraceCodec
+import MillraceDiff
+public import MillraceWorkload
+
+/// Payload sizes and transactions of consecutive mini-blocks.
+public struct PayloadSizes: Sendable {
+    public static let secondsMax = 600
+
+    public let workload: WorkloadSpec
+    public private(set) var payloadBytes: [Int] = []
+    public private(set) var transactions: [Int] = []
+    /// Heights before this one are not gone over again.
+    private let steadyFrom: Int
+
+    /// Sizes that are given: for tests.
+    public init(workload: WorkloadSpec, payloadBytes: [Int], transactions: [Int]) {
+        precondition(payloadBytes.count == transactions.count && !payloadBytes.isEmpty)
+        self.workload = workload
+        self.payloadBytes = payloadBytes
+        self.transactions = transactions
+        steadyFrom = 0
+    }
+
+    /// Generates and encodes `seconds` of the workload. `progress` is told of every hundred heights.
+    public init(
+        measuring workload: WorkloadSpec, seconds: Int, progress: (Int) -> Void = { _ in }
+    ) throws(WorkloadError) {
+        self.workload = workload
+        let heights = min(max(seconds, 1), PayloadSizes.secondsMax) * 100
+        steadyFrom = heights > 200 ? 100 : 0
+        let stream = WorkloadStream(GeneratedWorkload(workload), seed: Seed(1))
+        let codec = Codec()
+        let state = State(seed: Seed(1))
+        var diff = StateDiff()
+        while try stream.nextGenesis(into: &diff) { try PayloadSizes.apply(diff, to: state) }
+        var payload: [UInt8] = []
+        for height in 1...UInt64(heights) {
+            let wanted = workload.transactions(atHeight: height)
+            guard
+                try stream.nextMiniBlock(
+                    transactions: wanted, sealedAtMicroseconds: height * 10_000, into: &diff)
+            else { break }
+            payload.removeAll(keepingCapacity: true)
+            codec.encode(diff, base: state, into: &payload)
+            try PayloadSizes.apply(diff, to: state)
+            codec.advance(past: diff, state: state)
+            let isEmpty = diff.isEmpty && diff.transactions == 0
+            payloadBytes.append(isEmpty ? 0 : payload.count)
+            transactions.append(Int(diff.transactions))
+            if height % 100 == 0 { progress(Int(height / 100)) }
+        }
+    }
+
+    private static func apply(_ diff: StateDiff, to state: State) throws(WorkloadError) {
+        do throws(DiffError) {
+            try state.apply(diff)
+        } catch {
+            throw WorkloadError("a sealed diff does not apply: \(error)")
+        }
+    }
+
+    /// Where the mini-block at `height` (from 1) is looked up.
+    private func place(_ height: UInt64) -> Int {
+        let index = Int(clamping: height) - 1
+        if index < payloadBytes.count { return max(index, 0) }
+        return steadyFrom + (index - steadyFrom) % (payloadBytes.count - steadyFrom)
+    }
+
+    public func payloadBytes(at height: UInt64) -> Int { payloadBytes[place(height)] }
+    public func transactions(at height: UInt64) -> Int { transactions[place(height)] }
+
+    /// Payload bits per second in the steady state.
+    public var meanBitsPerSecond: Double {
+        let steady = payloadBytes[steadyFrom...]
+        return Double(steady.reduce(0, +)) * 8 * 100 / Double(max(steady.count, 1))
+    }
+}

@@ -1,0 +1,28 @@
+/// What work costs a node, in nanoseconds of one core. A node whose work takes longer than the time between events falls
+/// behind, as a real one does: datagrams wait in its socket, and are dropped when that is full.
+///
+/// The defaults are a round fit to one machine's benchmarks; `millrace simulate --calibrate` measures this one.
+
+public struct ProcessorModel: Hashable, Sendable {
+    /// System call, authentication and hash of one datagram received.
+    public var receiveNanoseconds: Int64 = 4_000
+    /// Of one datagram sent, sealed and handed to the system in a batch.
+    public var sendNanoseconds: Int64 = 2_500
+    /// Decoding and applying one transaction (replica).
+    public var applyNanoseconds: Int64 = 2_800
+    /// Encoding and applying one transaction (sequencer).
+    public var encodeNanoseconds: Int64 = 2_900
+
+    public init() {}
+
+    /// Nothing costs anything.
+    public static let unlimited: ProcessorModel = {
+        var model = ProcessorModel()
+        (model.receiveNanoseconds, model.sendNanoseconds) = (0, 0)
+        (model.applyNanoseconds, model.encodeNanoseconds) = (0, 0)
+        return model
+    }()
+
+    /// Bytes that wait in a node's socket before datagrams are dropped: what the program asks of the kernel.
+    public static let socketBytesMax = 4 << 20
+}

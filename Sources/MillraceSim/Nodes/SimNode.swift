@@ -1,0 +1,151 @@
+/// One simulated node: a core, and what a machine and a process are around it. `Simulation` owns it and drives it.
+
+import MillraceBase
+import MillraceCore
+import MillraceCrypto
+import MillraceLink
+
+final class SimNode {
+    let index: UInt32
+    let name: String
+    let group: Int
+    let role: NodeRole
+    let region: Int
+    let keys: StaticKeyPair
+    let processor: ProcessorModel
+    var clock: NodeClock
+
+    /// Nil while the process is down.
+    var core: (any StreamCore)?
+    var replica: ReplicaCore?
+    var parents: [UInt32] = []
+
+    var up: LinkModel
+    var down: LinkModel
+    /// Both directions have a link at all: without one a datagram skips it.
+    let hasDown: Bool
+    let hasUp: Bool
+
+    /// The address others see; the port changes when a NAT forgets.
+    var address: PeerAddress
+
+    /// No event for the core's timer is due before this.
+    var timerAt = UInt64.max
+    var busyUntil: UInt64 = 0
+    var busyNanoseconds: UInt64 = 0
+    var isProcessorDue = false
+    var isPaused = false
+    /// Datagrams that came while the processor was busy.
+    var socket = FlightQueue()
+    var socketBytes = 0
+
+    // What is noted about it.
+
+    var ledger = NodeLedger()
+    /// Of cores that ended in a crash.
+    var pastStatistics = CoreStatistics()
+    /// When each mini-block was applied, less when it was sealed.
+    var lag = LagSeries()
+    /// How old the newest state was, every 10 ms while the stream ran: what the verdict is about. A node that gets
+    /// nothing for a minute and then everything shows few large lags, and a minute of growing age.
+    var staleness = LagSeries()
+    /// Of the latest mini-block since the last sample.
+    var lastLagMicroseconds: UInt32 = 0
+    /// Bytes that came through the link down, whatever became of them.
+    var arrivedBytes: UInt64 = 0
+    var appliedHeight: UInt64 = 0
+    /// As they were when the stream ended.
+    var appliedAtStreamEnd: UInt64 = 0
+    var behindAtStreamEnd: UInt64 = 0
+    var offeredAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
+    var passedAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
+    var stops: [StopReason] = []
+    var crashes = 0
+    var upTimes = 0
+    var offences = 0
+
+    init(
+        index: UInt32, name: String, group: Int, role: NodeRole, region: Int, keys: StaticKeyPair,
+        processor: ProcessorModel, clock: NodeClock, link: AccessLink, seed: Seed
+    ) {
+        self.index = index
+        self.name = name
+        self.group = group
+        self.role = role
+        self.region = region
+        self.keys = keys
+        self.processor = processor
+        self.clock = clock
+        up = LinkModel(link.up, seed: seed, index: UInt64(index) * 2)
+        down = LinkModel(link.down, seed: seed, index: UInt64(index) * 2 + 1)
+        hasUp = link.up != LinkParameters()
+        hasDown = link.down != LinkParameters()
+        address = SimNode.address(of: index, port: SimNode.firstPort)
+    }
+
+    static let firstPort: UInt16 = 4_000
+
+    /// 10.0.0.0/8, by number.
+    static func address(of index: UInt32, port: UInt16) -> PeerAddress {
+        PeerAddress(ipv4: 0x0A00_0000 | index, port: port)
+    }
+
+    /// The node that an address names, whatever the port.
+    static func index(of address: PeerAddress) -> UInt32? {
+        guard let ipv4 = address.ipv4, ipv4 >> 24 == 10 else { return nil }
+        return ipv4 & 0x00FF_FFFF
+    }
+
+    /// Symbols by reference in datagrams that the core ignored: it cannot know of them.
+    var leftOutIgnored: UInt64 { ledger.leftOutToCore &- statistics.leftOutBytesRead }
+
+    /// Bytes by purpose over all the node's incarnations.
+    var statistics: CoreStatistics {
+        var all = core?.statistics ?? pastStatistics
+        if core != nil { all.add(pastStatistics) }
+        return all
+    }
+}
+
+/// What passed a node's link and what became of it, counted by the simulator and not by the core: the two must agree.
+struct NodeLedger: BitwiseCopyable {
+    var handedToCore: UInt64 = 0
+    var handedDatagrams: UInt64 = 0
+    /// Came through the link to a process that was down, or to an address that was given away.
+    var unreceived: UInt64 = 0
+    /// Of `handedToCore`: symbols by reference.
+    var leftOutToCore: UInt64 = 0
+    /// The socket was full.
+    var socketDropped: UInt64 = 0
+    var sentByCore: UInt64 = 0
+    var sentDatagrams: UInt64 = 0
+    /// Sent by the core and stopped by a partition before the link.
+    var partitioned: UInt64 = 0
+    /// Garbled under way, and dropped as authentication would have (by reference only).
+    var corrupted: UInt64 = 0
+}
+
+/// First in, first out; grows by doubling. The owner bounds it by bytes.
+struct FlightQueue {
+    private var storage: [UInt32] = []
+    private var head = 0
+
+    var isEmpty: Bool { head == storage.count }
+
+    mutating func append(_ flight: UInt32) { storage.append(flight) }
+
+    mutating func popFirst() -> UInt32? {
+        if isEmpty { return nil }
+        defer {
+            head += 1
+            if head == storage.count {
+                storage.removeAll(keepingCapacity: true)
+                head = 0
+            } else if head > 4_096 {
+                storage.removeFirst(head)
+                head = 0
+            }
+        }
+        return storage[head]
+    }
+}

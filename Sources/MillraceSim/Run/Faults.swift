@@ -1,0 +1,77 @@
+/// What goes wrong, when its time comes.
+
+import MillraceBase
+
+extension Simulation {
+    /// Puts every fault's beginning and end into the queue.
+    func scheduleFaults() {
+        for (i, fault) in scenario.faults.enumerated() {
+            let begins = (Instant(nanoseconds: streamBegins) + fault.at).nanoseconds
+            queue.push(Event(at: begins, item: UInt32(i), node: 0, kind: .fault))
+            if fault.lasts > .zero {
+                let ends = (Instant(nanoseconds: begins) + fault.lasts).nanoseconds
+                queue.push(Event(at: ends, item: UInt32(i), node: 1, kind: .fault))
+            }
+        }
+    }
+
+    func fault(_ index: Int, begins: Bool) {
+        let fault = scenario.faults[index]
+        let chosen = select(fault.nodes, for: index)
+        switch fault.kind {
+        case .partition:
+            for node in chosen { side[Int(node.index)] = begins ? UInt32(index) + 1 : 0 }
+        case .muted:
+            for node in chosen { outgoingCut[Int(node.index)] = begins }
+        case .deafened:
+            for node in chosen { incomingCut[Int(node.index)] = begins }
+        case .crash:
+            for node in chosen where node !== sequencer {
+                if begins {
+                    crash(node)
+                } else if node.core == nil {
+                    // The genesis applied once already.
+                    do { try start(node) } catch { brokenOff = "\(node.name) does not start again: \(error)" }
+                    drain(node, at: now)
+                }
+            }
+        case .pause:
+            for node in chosen where node !== sequencer {
+                node.isPaused = begins
+                if !begins {
+                    node.timerAt = now
+                    queue.push(Event(at: now, node: node.index, kind: .processor))
+                    queue.push(Event(at: now, node: node.index, kind: .timer))
+                }
+            }
+        case .clockStep(let milliseconds):
+            if begins {
+                for node in chosen { node.clock.skew = node.clock.skew + .milliseconds(milliseconds) }
+            }
+        case .rebind:
+            guard begins else { return }
+            for node in chosen where node !== sequencer {
+                // Port 0 is no port; nodes that others dial by address keep theirs.
+                let port = node.address.port &+ 1
+                node.address.port = port == 0 ? SimNode.firstPort : port
+            }
+        }
+    }
+
+    /// The nodes that a selector names; the same ones at a fault's beginning and at its end.
+    func select(_ selector: NodeSelector, for fault: Int) -> [SimNode] {
+        let all = nodes.filter { scenario.groups[$0.group].name == selector.group }
+        let count: Int
+        switch selector.share {
+        case .all: return all
+        case .one(let i): return all.indices.contains(i) ? [all[i]] : []
+        case .some(let n): count = min(n, all.count)
+        case .permille(let share):
+            count = min(all.count, (all.count * min(max(share, 0), 1_000) + 999) / 1_000)
+        }
+        var draws = Seed(seed).generator("sim fault", UInt64(fault))
+        let lots = all.map { _ in draws.next() }
+        let order = all.indices.sorted { lots[$0] < lots[$1] }
+        return order.prefix(count).sorted().map { all[$0] }
+    }
+}

@@ -1,0 +1,116 @@
+/// What a run notes as it goes: lags, a time line for the report, and the books that must balance.
+
+import MillraceBase
+import MillraceCore
+import MillraceLink
+
+/// A sample of everything every 100 ms of virtual time.
+public struct Timeline: Sendable {
+    struct Point: BitwiseCopyable, Sendable {
+        /// Milliseconds since the first mini-block; negative before.
+        var atMilliseconds: Int32
+        /// The lag of the last mini-block applied since the last sample, in microseconds; 0 when none was.
+        var lagMicroseconds: UInt32
+        /// Through the link down since the last sample.
+        var downBytes: UInt32
+        var queuedBytes: UInt32
+        var isCut: Bool
+    }
+    /// Of at most `nodesMax` nodes, the replicas first.
+    static let nodesMax = 16
+    static let pointsMax = 20_000
+    var nodes: [UInt32] = []
+    var points: [[Point]] = []
+    var lastDown: [UInt64] = []
+}
+
+extension SimNode {
+    func noteLag(sealedAt: UInt64, lagNanoseconds: Int64) {
+        let begin = NodeClock.start.nanoseconds
+        lag.append(
+            sealedAtMicroseconds: NodeClock.epochMicroseconds &+ (sealedAt &- begin) / 1_000,
+            lagMicroseconds: lagNanoseconds / 1_000)
+        lastLagMicroseconds = UInt32(clamping: lagNanoseconds / 1_000)
+    }
+
+    func arrived(_ wireBytes: UInt16) { arrivedBytes &+= UInt64(wireBytes) }
+}
+
+extension Simulation {
+    func sample() {
+        if timeline.nodes.isEmpty {
+            let replicas = nodes.filter { $0.role == .replica }
+            let others = nodes.filter { $0.role != .replica }
+            timeline.nodes = (replicas + others).prefix(Timeline.nodesMax).map(\.index)
+            timeline.points = Array(repeating: [], count: timeline.nodes.count)
+            timeline.lastDown = Array(repeating: 0, count: timeline.nodes.count)
+        }
+        let at = (Instant(nanoseconds: now) - Instant(nanoseconds: streamBegins)).milliseconds
+        for (i, index) in timeline.nodes.enumerated() where timeline.points[i].count < Timeline.pointsMax {
+            let node = nodes[Int(index)]
+            let queued = node.hasDown ? node.down.queuedBytes(now: Instant(nanoseconds: now)) : 0
+            timeline.points[i].append(
+                Timeline.Point(
+                    atMilliseconds: Int32(clamping: at), lagMicroseconds: node.lastLagMicroseconds,
+                    downBytes: UInt32(clamping: node.arrivedBytes - timeline.lastDown[i]),
+                    queuedBytes: UInt32(clamping: queued),
+                    isCut: side[Int(index)] != 0 || incomingCut[Int(index)] || node.core == nil
+                        || node.isPaused))
+            timeline.lastDown[i] = node.arrivedBytes
+            node.lastLagMicroseconds = 0
+        }
+        let next = now + UInt64(Simulation.sampleInterval.nanoseconds)
+        if next <= runEnds { queue.push(Event(at: next, kind: .sample)) }
+    }
+
+    /// How old every replica's state is, at the moment of a seal.
+    func noteStaleness() {
+        let begin = NodeClock.start.nanoseconds
+        for node in replicas {
+            let newest = node.appliedHeight == 0 ? streamBegins : sealedAt[Int(node.appliedHeight) - 1]
+            node.staleness.append(
+                sealedAtMicroseconds: NodeClock.epochMicroseconds &+ (now &- begin) / 1_000,
+                lagMicroseconds: Int64(clamping: now - newest) / 1_000)
+        }
+    }
+
+    /// What is judged is judged by what was so when the last mini-block was sealed.
+    func noteStreamEnd(_ node: SimNode) {
+        let sealed = UInt64(sealedAt.count)
+        node.appliedAtStreamEnd = node.appliedHeight
+        node.behindAtStreamEnd = sealed > node.appliedHeight ? sealed - node.appliedHeight : 0
+        let counters = node.down.counters
+        node.offeredAtStreamEnd = (counters.offeredBytes, counters.offeredDatagrams)
+        node.passedAtStreamEnd = (counters.deliveredBytes, counters.deliveredDatagrams)
+    }
+
+    /// Every byte that came through a node's link is in its core's ledger or has another named place; every byte its core
+    /// sent went into its link.
+    func checkLedger(_ node: SimNode) {
+        let statistics = node.statistics
+        let ledger = node.ledger
+        let waiting = UInt64(node.socketBytes)
+        precondition(
+            node.leftOutIgnored == 0 || statistics.datagramsIgnored > 0,
+            "\(node.name): \(node.leftOutIgnored) bytes by reference were not read, and no datagram was ignored"
+        )
+        let received = statistics.received.total &+ ledger.corrupted &+ node.leftOutIgnored
+        precondition(
+            ledger.handedToCore == received,
+            "\(node.name): \(ledger.handedToCore) bytes were handed to the core, whose ledger has \(received)"
+        )
+        let named = ledger.handedToCore &+ ledger.unreceived &+ ledger.socketDropped &+ waiting
+        precondition(
+            node.arrivedBytes == named,
+            "\(node.name): \(node.arrivedBytes) bytes came through the link, \(named) were accounted for")
+        precondition(
+            ledger.sentByCore == statistics.sent.total,
+            "\(node.name): \(ledger.sentByCore) bytes were sent, the core's ledger has \(statistics.sent.total)"
+        )
+        if node.hasUp {
+            precondition(
+                node.up.counters.offeredBytes == ledger.sentByCore &- ledger.partitioned,
+                "\(node.name): its link up was offered other bytes than were sent")
+        }
+    }
+}

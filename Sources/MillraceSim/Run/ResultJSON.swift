@@ -1,0 +1,83 @@
+/// A result as the JSON object of `millrace simulate --json` (Protocol-Spec/cli.md).
+
+public import MillraceBase
+import MillraceCore
+import MillraceLink
+
+extension SimulationResult {
+    public var json: JSON {
+        .object([
+            ("scenario", .string(scenario)), ("seed", .unsigned(seed)),
+            ("fidelity", .string(fidelity.rawValue)),
+            ("traceHash", .string(traceHash.text)), ("seconds", .number(seconds)),
+            ("wallSeconds", .number(wallSeconds)),
+            ("nodeSecondsPerSecond", .number(nodeSecondsPerSecond, decimals: 1)),
+            ("events", .unsigned(events)),
+            ("eventsPerSecond", .number(wallSeconds > 0 ? Double(events) / wallSeconds : 0, decimals: 0)),
+            ("transactionsPerSecond", .number(transactionsPerSecond, decimals: 0)),
+            ("payloadMbitPerSec", .number(payloadMbitPerSec)),
+            ("streamMbitPerSec", .number(streamMbitPerSec)),
+            ("sequencerUplinkRatio", .number(sequencerUplinkRatio)),
+            ("verdict", .string(verdict.rawValue)),
+            ("failures", .array(failures.map { .string($0) })),
+            ("nodes", .array(nodes.map(\.json))), ("links", .array(links.map(\.json))),
+        ])
+    }
+}
+
+extension NodeResult {
+    var json: JSON {
+        var fields: [(String, JSON)] = [
+            ("name", .string(name)), ("role", .string(role.rawValue)), ("verdict", .string(verdict.rawValue)),
+            ("cadence", .string("c0")),
+            ("lagMsP50", .number(lagMsP50)), ("lagMsP99", .number(lagMsP99)),
+            ("lagMsP999", .number(lagMsP999)),
+            ("lagMsMax", .number(lagMsMax)), ("slopeMsPerSec", .number(slopeMsPerSec)),
+            ("stalls", .integer(Int64(stalls))), ("longestStallMs", .number(longestStallMs)),
+            ("appliedHeight", .unsigned(appliedHeight)), ("heightsBehind", .unsigned(heightsBehind)),
+            ("processorShare", .number(processorShare)),
+            ("bytes", received.json), ("datagrams", .unsigned(datagramsReceived)), ("bytesSent", sent.json),
+        ]
+        if let shortage {
+            fields.append(
+                (
+                    "shortage",
+                    .object([
+                        ("resource", .string(shortage.resource.rawValue)),
+                        ("mbitPerSec", .number(shortage.mbitPerSec)),
+                    ])
+                ))
+        }
+        if let stopped { fields.append(("stopped", .string(stopped))) }
+        return .object(fields)
+    }
+}
+
+extension ByteLedger {
+    var json: JSON {
+        .object([
+            ("payload", .unsigned(payload)), ("header", .unsigned(header)), ("session", .unsigned(session)),
+            ("parity", .unsigned(parity)), ("repair", .unsigned(repair)), ("control", .unsigned(control)),
+            ("duplicate", .unsigned(duplicate)), ("ignored", .unsigned(ignored)), ("total", .unsigned(total)),
+        ])
+    }
+}
+
+extension LinkResult {
+    var json: JSON {
+        .object([
+            ("node", .string(node)), ("direction", .string(direction)),
+            ("rateMbitPerSec", rateMbitPerSec.map { .number($0) } ?? .null),
+            ("utilisation", .number(utilisation)),
+            ("offeredDatagrams", .unsigned(counters.offeredDatagrams)),
+            ("offeredBytes", .unsigned(counters.offeredBytes)),
+            ("deliveredDatagrams", .unsigned(counters.deliveredDatagrams)),
+            ("deliveredBytes", .unsigned(counters.deliveredBytes)),
+            ("lost", .unsigned(counters.lost)), ("queueFull", .unsigned(counters.queueFull)),
+            ("managed", .unsigned(counters.managed)), ("tooLong", .unsigned(counters.tooLong)),
+            ("duplicated", .unsigned(counters.duplicated)), ("reordered", .unsigned(counters.reordered)),
+            ("corrupted", .unsigned(counters.corrupted)),
+            ("queueBytesPeak", .integer(Int64(counters.queueBytesPeak))),
+        ])
+    }
+}

@@ -1,0 +1,476 @@
+/// A whole network under virtual time: the cores that the node runs on sockets, here on one queue of events, from one seed.
+///
+///     seal ─▶ sequencer's core ─▶ datagram ─▶ sender's link up ─▶ way between regions ─▶ receiver's link down ─▶ core
+///                                              (queue, loss, …)     (constant delay)       (queue, loss, …)
+///
+/// A run is a function of (scenario, seed, load): one thread, integer time, no clock, draws keyed by seed, entity, purpose
+/// and counter. Every event is folded into `trace`. After the last event every node's byte ledger is compared with its
+/// link's counters, and a run in which they differ traps: a simulator that loses bytes proves nothing.
+///
+/// Order of processing: a node handles one datagram or timer at a time, its work takes `ProcessorModel`'s time, and what
+/// it sends leaves when that work is done. While it is busy, datagrams wait in its socket.
+
+public import MillraceBase
+import MillraceCodec
+import MillraceCore
+import MillraceCrypto
+import MillraceDiff
+import MillraceLink
+public import MillraceWorkload
+
+public final class Simulation {
+    /// Nodes connect before the stream begins.
+    static let warmUp = Interval.seconds(2)
+    /// After the stream's end, how long what is under way may take.
+    static let settle = Interval.seconds(5)
+    static let sealInterval = Interval.milliseconds(10)
+    static let sampleInterval = Interval.milliseconds(100)
+    /// Datagrams that a node takes from its socket in one go.
+    static let batch = 32
+    static let chainID: UInt64 = 1
+
+    public let scenario: Scenario
+    public let seed: UInt64
+    let sizes: PayloadSizes?
+    let stream: WorkloadStream?
+
+    var now: UInt64 = NodeClock.start.nanoseconds
+    var queue = EventQueue()
+    var flights = FlightPool()
+    private(set) var trace: TraceHash
+    var nodes: [SimNode] = []
+    let sequencer: SimNode
+    let replicas: [SimNode]
+    private let sequencerCore: SequencerCore
+    private let signingKey: SigningKey
+    /// A genesis state for a replica that begins anew; nil by reference.
+    private var genesis: [StateDiff] = []
+    private var diff = StateDiff()
+
+    /// Sides of the partitions in force: datagrams pass only between nodes of equal sides.
+    var outgoingCut: [Bool]
+    var incomingCut: [Bool]
+    var side: [UInt32]
+
+    let streamBegins: UInt64
+    let streamEnds: UInt64
+    let runEnds: UInt64
+    /// When each height was sealed, virtual time; index 0 is height 1.
+    var sealedAt: [UInt64] = []
+    public private(set) var eventCount: UInt64 = 0
+    var timeline = Timeline()
+    /// Called after every event by the swarm's checks.
+    var oracle: ((Simulation) -> Void)?
+    /// Why the run was broken off by an oracle.
+    var brokenOff: String?
+    /// Every applied height, told to the oracles.
+    var onApplied: ((SimNode, AppliedMiniBlock) -> Void)?
+
+    /// `sizes` is the load at `network` fidelity; at `full` the stream is generated as it goes.
+    public init(_ scenario: Scenario, seed: UInt64, sizes: PayloadSizes?) throws(WorkloadError) {
+        self.scenario = scenario
+        self.seed = seed
+        self.sizes = scenario.fidelity == .network ? sizes : nil
+        precondition(scenario.fidelity == .full || sizes != nil, "network fidelity needs payload sizes")
+        trace = TraceHash(seed: seed)
+        signingKey = SigningKey(seed: Blake2b.hash(Array("signing \(seed)".utf8)))
+        streamBegins = (NodeClock.start + Simulation.warmUp).nanoseconds
+        streamEnds = (NodeClock.start + Simulation.warmUp + .seconds(Int64(scenario.seconds))).nanoseconds
+        runEnds = streamEnds + UInt64(Simulation.settle.nanoseconds)
+        let count = scenario.nodeCount
+        outgoingCut = Array(repeating: false, count: count)
+        incomingCut = Array(repeating: false, count: count)
+        side = Array(repeating: 0, count: count)
+
+        nodes = Simulation.makeNodes(scenario, seed: seed)
+        guard let sequencer = nodes.first(where: { $0.role == .sequencer }) else {
+            preconditionFailure("a scenario has a sequencer")
+        }
+        self.sequencer = sequencer
+        replicas = nodes.filter { $0.role == .replica }
+        Simulation.choosePeers(scenario, nodes, seed: seed)
+
+        // The load, and the state before it.
+        let state = State(seed: Seed(seed))
+        if scenario.fidelity == .full {
+            let stream = WorkloadStream(GeneratedWorkload(scenario.workload), seed: Seed(seed))
+            while try stream.nextGenesis(into: &diff) {
+                genesis.append(diff)
+                try Simulation.apply(diff, to: state)
+            }
+            self.stream = stream
+        } else {
+            stream = nil
+        }
+        var config = SequencerConfig(
+            stream: Simulation.identity(sequencer, scenario, at: NodeClock.start.nanoseconds),
+            signingKey: signingKey)
+        config.parityCount = scenario.parityCount
+        config.serving = Simulation.serving(sequencer, scenario)
+        sequencerCore = SequencerCore(
+            config: config, state: state, seed: Simulation.seed(sequencer, seed),
+            now: sequencer.clock.local(now))
+        sequencer.core = sequencerCore
+        for node in nodes where node !== sequencer { try start(node) }
+    }
+
+    static func apply(_ diff: StateDiff, to state: State) throws(WorkloadError) {
+        do throws(DiffError) {
+            try state.apply(diff)
+        } catch {
+            throw WorkloadError("a sealed diff does not apply: \(error)")
+        }
+    }
+
+    // MARK: Running
+
+    /// Runs to the end, or until `isCancelled` answers true, asked once per simulated 100 ms with the time passed since
+    /// the stream began.
+    public func run(isCancelled: (Interval) -> Bool = { _ in false }) throws(WorkloadError) {
+        for node in nodes { drain(node, at: now) }
+        queue.push(Event(at: streamBegins, node: sequencer.index, kind: .seal))
+        queue.push(Event(at: NodeClock.start.nanoseconds, kind: .sample))
+        scheduleFaults()
+        while let event = queue.pop(through: runEnds) {
+            now = event.at
+            eventCount &+= 1
+            trace.fold(event.at)
+            trace.fold(UInt64(event.kind.rawValue) << 32 | UInt64(event.node))
+            switch event.kind {
+            case .arrive: arrive(event.item)
+            case .deliver: deliver(event.item)
+            case .timer: timer(nodes[Int(event.node)])
+            case .processor: processorFree(nodes[Int(event.node)])
+            case .seal: try seal()
+            case .fault: fault(Int(event.item), begins: event.node == 0)
+            case .sample:
+                sample()
+                if isCancelled(Instant(nanoseconds: now) - Instant(nanoseconds: streamBegins)) { return }
+            }
+            if let oracle {
+                oracle(self)
+                if brokenOff != nil { return }
+            }
+        }
+        now = runEnds
+        for node in nodes { checkLedger(node) }
+    }
+
+    /// Virtual seconds from the first mini-block to the end.
+    var streamSeconds: Double { Double(streamEnds - streamBegins) / 1e9 }
+
+    // MARK: Sealing
+
+    private func seal() throws(WorkloadError) {
+        let height = sequencerCore.nextHeight
+        noteStaleness()
+        guard now < streamEnds else {
+            for node in nodes { noteStreamEnd(node) }
+            do throws(DiffError) {
+                try sequencerCore.finish(
+                    sealedAtMicroseconds: sequencer.clock.wallMicroseconds(now),
+                    now: sequencer.clock.local(now))
+            } catch {
+                throw WorkloadError("the stream does not end: \(error)")
+            }
+            while sealedAt.count < Int(sequencerCore.nextHeight) - 1 { sealedAt.append(now) }
+            drain(sequencer, at: now)
+            return
+        }
+        let wall = sequencer.clock.wallMicroseconds(now)
+        let local = sequencer.clock.local(now)
+        var transactions = 0
+        if let stream {
+            let wanted = scenario.workload.transactions(atHeight: height)
+            _ = try stream.nextMiniBlock(transactions: wanted, sealedAtMicroseconds: wall, into: &diff)
+            transactions = Int(diff.transactions)
+            do throws(DiffError) {
+                try sequencerCore.seal(diff, now: local)
+            } catch {
+                throw WorkloadError("a sealed diff does not apply: \(error)")
+            }
+        } else if let sizes {
+            transactions = sizes.transactions(at: height)
+            sequencerCore.seal(
+                payloadBytes: sizes.payloadBytes(at: height), transactions: UInt64(transactions),
+                sealedAtMicroseconds: wall, now: local)
+        }
+        sealedAt.append(now)
+        let done = work(sequencer, Int64(transactions) * sequencer.processor.encodeNanoseconds)
+        drain(sequencer, at: done)
+        queue.push(
+            Event(
+                at: now + UInt64(Simulation.sealInterval.nanoseconds), node: sequencer.index, kind: .seal))
+    }
+
+    // MARK: Datagrams
+
+    /// Sends one datagram of `node` at `time`.
+    private func send(_ datagram: OutgoingDatagram, of node: SimNode, _ core: any StreamCore, at time: UInt64)
+    {
+        defer { core.release(datagram.buffer) }
+        let bytes = UnsafeRawBufferPointer(rebasing: core.bytes(of: datagram.buffer)[..<datagram.count])
+        let wireBytes = datagram.count + datagram.leftOutBytes
+        node.ledger.sentByCore &+= UInt64(wireBytes)
+        node.ledger.sentDatagrams &+= 1
+        guard let to = SimNode.index(of: datagram.to), Int(to) < nodes.count, isOpen(node.index, to) else {
+            node.ledger.partitioned &+= UInt64(wireBytes)
+            return
+        }
+        let way = delay(node.region, nodes[Int(to)].region)
+        var flight = Flight(
+            from: node.index, to: to, fromPort: node.address.port, toPort: datagram.to.port, count: 0,
+            wireBytes: UInt16(clamping: wireBytes), flippedBit: Passage.noBit, slot: 0, isLarge: false)
+        guard node.hasUp else { return launch(flight, bytes, at: time + way) }
+        let passage = node.up.pass(bytes: wireBytes, now: Instant(nanoseconds: time))
+        guard passage.isDelivered else { return }
+        flight.flippedBit = passage.flippedBit
+        launch(flight, bytes, at: passage.at.nanoseconds + way)
+        if passage.isDuplicated {
+            var copy = flight
+            copy.flippedBit = passage.duplicateFlippedBit
+            launch(copy, bytes, at: passage.duplicateAt.nanoseconds + way)
+        }
+    }
+
+    private func launch(_ flight: Flight, _ bytes: UnsafeRawBufferPointer, at time: UInt64) {
+        let item = flights.take(flight, bytes)
+        queue.push(
+            Event(
+                at: time, item: item, node: flight.to,
+                kind: nodes[Int(flight.to)].hasDown ? .arrive : .deliver))
+    }
+
+    /// A datagram reaches the far side of its receiver's link.
+    private func arrive(_ item: UInt32) {
+        let flight = flights[item]
+        let node = nodes[Int(flight.to)]
+        // A partition that began while it was under way stops it here.
+        guard isOpen(flight.from, flight.to) else { return flights.give(item) }
+        let passage = node.down.pass(bytes: Int(flight.wireBytes), now: Instant(nanoseconds: now))
+        guard passage.isDelivered else { return flights.give(item) }
+        if passage.isDuplicated {
+            var copy = flight
+            if passage.duplicateFlippedBit != Passage.noBit { copy.flippedBit = passage.duplicateFlippedBit }
+            let twin = flights.take(copy, UnsafeRawBufferPointer(flights.bytes(of: flight)))
+            queue.push(
+                Event(at: passage.duplicateAt.nanoseconds, item: twin, node: flight.to, kind: .deliver))
+        }
+        if passage.flippedBit != Passage.noBit { flights[item].flippedBit = passage.flippedBit }
+        queue.push(Event(at: passage.at.nanoseconds, item: item, node: flight.to, kind: .deliver))
+    }
+
+    /// A datagram has come through the link.
+    private func deliver(_ item: UInt32) {
+        let flight = flights[item]
+        let node = nodes[Int(flight.to)]
+        node.arrived(flight.wireBytes)
+        trace.fold(UInt64(flight.wireBytes))
+        guard node.core != nil, flight.toPort == node.address.port else {
+            node.ledger.unreceived &+= UInt64(flight.wireBytes)
+            return flights.give(item)
+        }
+        if node.busyUntil > now || node.isPaused {
+            if node.socketBytes + Int(flight.wireBytes) > ProcessorModel.socketBytesMax {
+                node.ledger.socketDropped &+= UInt64(flight.wireBytes)
+                return flights.give(item)
+            }
+            node.socket.append(item)
+            node.socketBytes += Int(flight.wireBytes)
+            wakeProcessor(node)
+            return
+        }
+        receive(item, by: node)
+        drain(node, at: work(node, node.processor.receiveNanoseconds))
+    }
+
+    private func receive(_ item: UInt32, by node: SimNode) {
+        let flight = flights[item]
+        defer { flights.give(item) }
+        guard let core = node.core else { return }
+        node.ledger.handedToCore &+= UInt64(flight.wireBytes)
+        node.ledger.handedDatagrams &+= 1
+        let bytes = flights.bytes(of: flight)
+        if flight.flippedBit != Passage.noBit {
+            let byte = Int(flight.flippedBit / 8)
+            if byte < bytes.count {
+                bytes[byte] ^= 1 << (flight.flippedBit % 8)
+            } else if let last = bytes.indices.last {
+                bytes[last] ^= 1
+            }
+            if sizes != nil {
+                // Nothing is encrypted, so nothing would notice: this is what authentication would do.
+                node.ledger.corrupted &+= UInt64(flight.wireBytes)
+                return
+            }
+        }
+        node.ledger.leftOutToCore &+= UInt64(flight.wireBytes) &- UInt64(flight.count)
+        core.receive(
+            bytes, from: SimNode.address(of: flight.from, port: flight.fromPort), now: node.clock.local(now))
+    }
+
+    // MARK: Nodes' turns
+
+    /// The processor is free, and datagrams wait.
+    private func processorFree(_ node: SimNode) {
+        node.isProcessorDue = false
+        if node.isPaused { return }
+        if node.busyUntil > now { return wakeProcessor(node) }
+        var taken: Int64 = 0
+        while taken < Int64(Simulation.batch), let item = node.socket.popFirst() {
+            node.socketBytes -= Int(flights[item].wireBytes)
+            receive(item, by: node)
+            taken += 1
+        }
+        drain(node, at: work(node, taken * node.processor.receiveNanoseconds))
+        if !node.socket.isEmpty { wakeProcessor(node) }
+    }
+
+    private func wakeProcessor(_ node: SimNode) {
+        if node.isProcessorDue { return }
+        node.isProcessorDue = true
+        queue.push(Event(at: max(node.busyUntil, now), node: node.index, kind: .processor))
+    }
+
+    private func timer(_ node: SimNode) {
+        // An event that was put in before an earlier one, or for a process that is gone.
+        guard node.timerAt <= now else { return }
+        node.timerAt = .max
+        guard let core = node.core, !node.isPaused else { return }
+        if node.busyUntil > now {
+            schedule(node, at: node.busyUntil)
+            return
+        }
+        core.handleTimeout(now: node.clock.local(now))
+        drain(node, at: now)
+    }
+
+    private func schedule(_ node: SimNode, at time: UInt64) {
+        guard time < node.timerAt else { return }
+        node.timerAt = time
+        if time <= runEnds { queue.push(Event(at: time, node: node.index, kind: .timer)) }
+    }
+
+    /// Charges work to a node's processor; answers when it is done.
+    private func work(_ node: SimNode, _ nanoseconds: Int64) -> UInt64 {
+        let begins = max(now, node.busyUntil)
+        let cost = UInt64(max(nanoseconds, 0))
+        node.busyNanoseconds &+= cost
+        node.busyUntil = begins + cost
+        return node.busyUntil
+    }
+
+    /// Takes what the core has to say, and looks when it wants to be called next. Datagrams leave at `time` or, when there
+    /// is much to send, one after the other.
+    func drain(_ node: SimNode, at time: UInt64) {
+        guard let core = node.core else { return }
+        var sent: Int64 = 0
+        var applied: Int64 = 0
+        while let output = core.nextOutput() {
+            switch output {
+            case .send(let datagram):
+                send(datagram, of: node, core, at: time + UInt64(sent * node.processor.sendNanoseconds))
+                sent += 1
+            case .event(let event):
+                note(event, of: node, at: time, &applied)
+            }
+        }
+        if sent > 0 || applied > 0 {
+            // The processor is taken until the last of it has left.
+            let cost = sent * node.processor.sendNanoseconds + applied * node.processor.applyNanoseconds
+            node.busyUntil = max(node.busyUntil, time) + UInt64(cost)
+            node.busyNanoseconds &+= UInt64(cost)
+        }
+        if let deadline = core.nextDeadline {
+            // A deadline that has passed costs a little time all the same.
+            schedule(node, at: max(node.clock.truth(deadline), now + 1_000))
+        }
+    }
+
+    private func note(_ event: CoreEvent, of node: SimNode, at time: UInt64, _ applied: inout Int64) {
+        switch event {
+        case .applied(let block):
+            for height in block.firstHeight...block.lastHeight { applied += transactions(at: height) }
+            node.appliedHeight = block.lastHeight
+            let done = time + UInt64(applied * node.processor.applyNanoseconds)
+            let sealed =
+                Int(block.lastHeight) - 1 < sealedAt.count ? sealedAt[Int(block.lastHeight) - 1] : now
+            let lag = Int64(clamping: done) - Int64(clamping: sealed)
+            node.noteLag(sealedAt: sealed, lagNanoseconds: lag)
+            trace.fold(block.lastHeight)
+            trace.fold(UInt64(bitPattern: lag))
+            onApplied?(node, block)
+        case .stopped(let reason):
+            node.stops.append(reason)
+        case .offence:
+            node.offences += 1
+        default:
+            break
+        }
+    }
+
+    private func transactions(at height: UInt64) -> Int64 {
+        if let sizes { return Int64(sizes.transactions(at: height)) }
+        return Int64(scenario.workload.transactions(atHeight: height))
+    }
+
+    // MARK: Processes
+
+    /// Starts a node's process: at the beginning, and after a crash. Nothing is kept from before.
+    func start(_ node: SimNode) throws(WorkloadError) {
+        let stream = Simulation.identity(node, scenario, at: now)
+        let group = scenario.groups[node.group]
+        var following = FollowingConfig(
+            parents: node.parents.map {
+                let parent = nodes[Int($0)]
+                return PeerEndpoint(key: parent.keys.publicKey, address: parent.address)
+            })
+        following.parityStripes = group.parityStripes
+        following.linkKilobitsPerSecond = group.linkKilobitsPerSecond
+        let coreSeed = Simulation.seed(node, seed &+ UInt64(node.upTimes) &* 0x9E37)
+        let local = node.clock.local(now)
+        node.upTimes += 1
+        node.timerAt = .max
+        if node.role == .replica {
+            let state = State(seed: Seed(seed))
+            for part in genesis { try Simulation.apply(part, to: state) }
+            let config = ReplicaConfig(
+                stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
+            let core = ReplicaCore(config: config, state: state, seed: coreSeed, now: local)
+            node.replica = core
+            node.core = core
+        } else {
+            var config = RelayConfig(
+                stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
+            config.serving = Simulation.serving(node, scenario)
+            node.core = RelayCore(config: config, seed: coreSeed, now: local)
+        }
+    }
+
+    /// Ends a node's process without a word to anybody.
+    func crash(_ node: SimNode) {
+        guard node !== sequencer, node.core != nil else { return }
+        node.pastStatistics = node.statistics
+        node.core = nil
+        node.replica = nil
+        node.crashes += 1
+        node.timerAt = .max
+        while let item = node.socket.popFirst() {
+            node.ledger.unreceived &+= UInt64(flights[item].wireBytes)
+            flights.give(item)
+        }
+        node.socketBytes = 0
+    }
+
+    // MARK: The way between
+
+    private func delay(_ from: Int, _ to: Int) -> UInt64 {
+        guard let latency = scenario.latency else { return 0 }
+        return UInt64(max(latency.oneWay[from * latency.names.count + to].nanoseconds, 0))
+    }
+
+    private func isOpen(_ from: UInt32, _ to: UInt32) -> Bool {
+        let (a, b) = (Int(from), Int(to))
+        return side[a] == side[b] && !outgoingCut[a] && !incomingCut[b]
+    }
+}

@@ -1,0 +1,240 @@
+/// What a run says: per node the verdict, lags and bytes, per link what it did, and the hash of everything that happened.
+/// `resultJSON` has the field names of Protocol-Spec/cli.md; they are a contract.
+
+import MillraceBase
+public import MillraceCore
+public import MillraceLink
+
+public struct NodeResult: Sendable {
+    public var name: String
+    public var role: NodeRole
+    public var verdict: LinkVerdict
+    public var lagMsP50 = 0.0
+    public var lagMsP99 = 0.0
+    public var lagMsP999 = 0.0
+    public var lagMsMax = 0.0
+    public var slopeMsPerSec = 0.0
+    public var stalls = 0
+    public var longestStallMs = 0.0
+    public var appliedHeight: UInt64 = 0
+    public var heightsBehind: UInt64 = 0
+    /// Why it stopped for good, if it did.
+    public var stopped: String?
+    public var received = ByteLedger()
+    public var datagramsReceived: UInt64 = 0
+    public var sent = ByteLedger()
+    /// Share of the run in which its processor worked.
+    public var processorShare = 0.0
+    public var shortage: Shortage?
+    /// Lag samples in microseconds, for the report; empty for what is no replica.
+    public var lagsMicroseconds: [UInt32] = []
+}
+
+/// What was short when a node fell behind.
+public struct Shortage: Sendable {
+    public enum Resource: String, Sendable { case link, processor, protocolItself = "protocol" }
+    public var resource: Resource
+    /// What was missing, as a rate of the stream.
+    public var mbitPerSec: Double
+
+    public var sentence: String {
+        let amount = JSON.number(mbitPerSec, decimals: 2).text()
+        switch resource {
+        case .link: return "its link is short by \(amount) Mbit/s"
+        case .processor: return "its processor is short by \(amount) Mbit/s of stream"
+        case .protocolItself:
+            return
+                "link and processor had room, and \(amount) Mbit/s of stream did not arrive: the protocol's own doing"
+        }
+    }
+}
+
+public struct LinkResult: Sendable {
+    public var node: String
+    /// `down` or `up`, seen from the node.
+    public var direction: String
+    public var rateMbitPerSec: Double?
+    public var counters: LinkCounters
+    /// Share of the rate used while the stream ran.
+    public var utilisation: Double
+}
+
+public struct SimulationResult: Sendable {
+    public var scenario: String
+    public var seed: UInt64
+    public var fidelity: Fidelity
+    public var traceHash: TraceHash
+    public var seconds: Double
+    public var wallSeconds: Double
+    public var nodeCount: Int
+    public var events: UInt64
+    /// Bits per second of payload sealed, and of the datagrams that carry it without parity, loss and repair.
+    public var payloadMbitPerSec: Double
+    public var streamMbitPerSec: Double
+    public var transactionsPerSecond: Double
+    public var verdict: LinkVerdict
+    public var nodes: [NodeResult]
+    public var links: [LinkResult]
+    /// Sentences about expectations that do not hold.
+    public var failures: [String]
+    /// Sequencer's bytes out over the stream's.
+    public var sequencerUplinkRatio: Double
+    let timeline: Timeline
+    var timelineNames: [String]
+
+    public var nodeSecondsPerSecond: Double {
+        wallSeconds > 0 ? Double(nodeCount) * seconds / wallSeconds : 0
+    }
+}
+
+extension Simulation {
+    /// The result of a run that took `wallSeconds` of real time.
+    public func result(wallSeconds: Double) -> SimulationResult {
+        let stream = streamRates()
+        var final = trace
+        let results: [NodeResult] = nodes.map { summary(of: $0, stream) }
+        for node in nodes { final.fold(node.appliedHeight) }
+        let replicas = results.filter { $0.role == .replica }
+        let judged = replicas.isEmpty ? results : replicas
+        let verdict = judged.map(\.verdict).reduce(LinkVerdict.keepsUp) { $0.worse(than: $1) }
+        let sequencerSent = sequencer.statistics.sent.total + 28 * sequencer.ledger.sentDatagrams
+        let streamBytes = stream.wireBits / 8 * streamSeconds
+        var told = SimulationResult(
+            scenario: scenario.name, seed: seed, fidelity: scenario.fidelity, traceHash: final,
+            seconds: Double(runEnds - NodeClock.start.nanoseconds) / 1e9, wallSeconds: wallSeconds,
+            nodeCount: nodes.count, events: eventCount, payloadMbitPerSec: stream.payloadBits / 1e6,
+            streamMbitPerSec: stream.wireBits / 1e6, transactionsPerSecond: stream.transactions,
+            verdict: verdict, nodes: results, links: nodes.flatMap { lines(of: $0) }, failures: [],
+            sequencerUplinkRatio: streamBytes > 0 ? Double(sequencerSent) / streamBytes : 0,
+            timeline: timeline, timelineNames: timeline.nodes.map { nodes[Int($0)].name })
+        told.failures = failures(told)
+        return told
+    }
+
+    struct StreamRates {
+        var payloadBits: Double
+        var wireBits: Double
+        var transactions: Double
+    }
+
+    /// What the stream is, by its sizes: payload, and with shred frames, sessions, headers, UDP and IPv4.
+    func streamRates() -> StreamRates {
+        let statistics = sequencer.statistics
+        let seconds = max(streamSeconds, 0.01)
+        let payload = Double(statistics.payloadBytes)
+        let count = max(Double(statistics.miniBlocks), 1)
+        let wire = count * Double(WireCost.bytes(payload: Int(payload / count), parity: scenario.parityCount))
+        return StreamRates(
+            payloadBits: payload * 8 / seconds, wireBits: wire * 8 / seconds,
+            transactions: Double(statistics.transactions) / seconds)
+    }
+
+    private func summary(of node: SimNode, _ stream: StreamRates) -> NodeResult {
+        let statistics = node.statistics
+        var result = NodeResult(name: node.name, role: node.role, verdict: .keepsUp)
+        result.received = statistics.received
+        result.received.ignored &+= node.ledger.corrupted &+ node.leftOutIgnored
+        result.sent = statistics.sent
+        result.datagramsReceived = node.ledger.handedDatagrams
+        result.processorShare = Double(node.busyNanoseconds) / Double(runEnds - NodeClock.start.nanoseconds)
+        result.stopped = node.stops.first.map { "\($0)" }
+        let tip = UInt64(sealedAt.count)
+        guard node.role == .replica else {
+            result.appliedHeight = statistics.completeThrough
+            result.heightsBehind = tip > result.appliedHeight ? tip - result.appliedHeight : 0
+            if node.role == .relay, result.heightsBehind > 300 { result.verdict = .fallsBehind }
+            return result
+        }
+        let points = node.lag.percentiles(permille: [500, 990, 999])
+        (result.lagMsP50, result.lagMsP99, result.lagMsP999) = (points[0], points[1], points[2])
+        result.lagMsMax = node.lag.maximum
+        result.appliedHeight = node.appliedHeight
+        result.heightsBehind = tip > node.appliedHeight ? tip - node.appliedHeight : 0
+        let judgement = node.staleness.judge(
+            heightsBehind: node.behindAtStreamEnd, complete: result.heightsBehind == 0 && node.stops.isEmpty)
+        result.verdict = judgement.verdict
+        result.slopeMsPerSec = judgement.slopeMsPerSec
+        result.stalls = judgement.stalls
+        result.longestStallMs = judgement.longestStallMs
+        result.lagsMicroseconds = node.lag.lagsMicroseconds
+        if result.verdict == .fallsBehind { result.shortage = shortage(node, stream) }
+        return result
+    }
+
+    /// Link, processor or protocol, and by how much.
+    private func shortage(_ node: SimNode, _ stream: StreamRates) -> Shortage {
+        let sealed = Double(max(sealedAt.count, 1))
+        let share = min(Double(node.appliedAtStreamEnd) / sealed, 1)
+        let missing = (1 - share) * stream.payloadBits / 1e6
+        let busy = Double(node.busyNanoseconds) / Double(max(streamEnds - streamBegins, 1))
+        if let rate = node.down.parameters.meanRateBitsPerSecond {
+            let capacity = Double(rate) / 1e6
+            let loss = node.down.parameters.loss.asDouble
+            let floor = stream.wireBits / 1e6 / max(1 - loss, 0.000_001)
+            if floor > capacity { return Shortage(resource: .link, mbitPerSec: floor - capacity) }
+            // Enough for the stream alone, not for what was sent with it: parity, repairs, duplicates.
+            let offered = offeredMbitPerSec(node)
+            if utilisation(node) > 0.9, offered > capacity {
+                return Shortage(resource: .link, mbitPerSec: offered - capacity)
+            }
+        }
+        if busy > 0.95 { return Shortage(resource: .processor, mbitPerSec: missing) }
+        return Shortage(resource: .protocolItself, mbitPerSec: missing)
+    }
+
+    /// Of the link down, while the stream ran.
+    private func utilisation(_ node: SimNode) -> Double {
+        guard let rate = node.down.parameters.meanRateBitsPerSecond, rate > 0 else { return 0 }
+        let overhead = UInt64(node.down.parameters.overheadBytes)
+        let bits = (node.passedAtStreamEnd.bytes + overhead * node.passedAtStreamEnd.datagrams) * 8
+        return Double(bits) / (Double(rate) * Double(streamEnds - NodeClock.start.nanoseconds) / 1e9)
+    }
+
+    /// What was sent towards a node's link down while the stream ran, packets and all.
+    private func offeredMbitPerSec(_ node: SimNode) -> Double {
+        let overhead = UInt64(node.down.parameters.overheadBytes)
+        let bits = (node.offeredAtStreamEnd.bytes + overhead * node.offeredAtStreamEnd.datagrams) * 8
+        return Double(bits) / (Double(streamEnds - streamBegins) / 1e9) / 1e6
+    }
+
+    private func lines(of node: SimNode) -> [LinkResult] {
+        var results: [LinkResult] = []
+        for (direction, link, exists) in [("down", node.down, node.hasDown), ("up", node.up, node.hasUp)]
+        where exists {
+            let counters = link.counters
+            let rate = link.parameters.meanRateBitsPerSecond.map { Double($0) / 1e6 }
+            let bits =
+                (counters.offeredBytes + UInt64(link.parameters.overheadBytes) * counters.offeredDatagrams)
+                * 8
+            let seconds = Double(runEnds - NodeClock.start.nanoseconds) / 1e9
+            results.append(
+                LinkResult(
+                    node: node.name, direction: direction, rateMbitPerSec: rate, counters: counters,
+                    utilisation: direction == "down"
+                        ? utilisation(node) : rate.map { Double(bits) / ($0 * 1e6 * seconds) } ?? 0))
+        }
+        return results
+    }
+
+    private func failures(_ result: SimulationResult) -> [String] {
+        var failures: [String] = []
+        let expect = scenario.expect
+        if let verdict = expect.verdict, result.verdict.worse(than: verdict) != verdict {
+            failures.append("the verdict is \(result.verdict.sentence), expected \(verdict.sentence)")
+        }
+        let limits: [(String, Double?, KeyPath<NodeResult, Double>)] = [
+            ("lagMsP50", expect.lagMsP50, \.lagMsP50), ("lagMsP99", expect.lagMsP99, \.lagMsP99),
+            ("lagMsMax", expect.lagMsMax, \.lagMsMax),
+        ]
+        for (name, limit, path) in limits {
+            guard let limit else { continue }
+            let replicas = result.nodes.filter { $0.role == .replica }
+            guard let worst = replicas.max(by: { $0[keyPath: path] < $1[keyPath: path] }),
+                worst[keyPath: path] > limit
+            else { continue }
+            let value = JSON.number(worst[keyPath: path], decimals: 1).text()
+            failures.append("\(name) of \(worst.name) is \(value), expected at most \(limit)")
+        }
+        return failures
+    }
+}

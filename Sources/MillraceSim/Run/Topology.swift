@@ -1,0 +1,90 @@
+/// From a scenario's groups to nodes with names, keys, clocks, links and parents: all of it from the seed.
+
+import MillraceBase
+import MillraceCore
+import MillraceCrypto
+
+extension Simulation {
+    static func makeNodes(_ scenario: Scenario, seed: UInt64) -> [SimNode] {
+        var nodes: [SimNode] = []
+        let linkSeed = Seed(seed)
+        for (g, group) in scenario.groups.enumerated() {
+            for i in 0..<group.count {
+                let index = UInt32(nodes.count)
+                let name = group.count == 1 ? group.name : "\(group.name)-\(i)"
+                var draws = Seed(seed).generator("sim clock", UInt64(index))
+                func within(_ limit: Int64) -> Int64 {
+                    limit <= 0 ? 0 : Int64(draws.below(UInt64(limit) * 2 + 1)) - limit
+                }
+                let clock = NodeClock(
+                    driftPPM: within(min(group.driftPPM, 10_000)),
+                    skew: .milliseconds(within(min(group.skewMilliseconds, 3_600_000))))
+                let region =
+                    group.regions.isEmpty
+                    ? 0
+                    : group.regions[i % group.regions.count]
+                        .regionIndex(in: scenario.latency)
+                let node = SimNode(
+                    index: index, name: name, group: g, role: group.role, region: region,
+                    keys: StaticKeyPair(privateKey: Blake2b.hash(Array("\(name) \(seed)".utf8))),
+                    processor: group.processor, clock: clock, link: group.link, seed: linkSeed)
+                nodes.append(node)
+            }
+        }
+        return nodes
+    }
+
+    /// Gives every node its parents: from the groups it names, spread evenly, the nearest region first.
+    static func choosePeers(_ scenario: Scenario, _ nodes: [SimNode], seed: UInt64) {
+        var taken = Array(repeating: 0, count: nodes.count)
+        for node in nodes {
+            let group = scenario.groups[node.group]
+            var draws = Seed(seed).generator("sim parents", UInt64(node.index))
+            var candidates = nodes.filter { other in
+                other !== node && other.role != .replica
+                    && group.parents.contains(scenario.groups[other.group].name)
+            }
+            let count = min(group.parentCount, candidates.count)
+            // The least burdened, then the nearest, then as drawn.
+            let lots = candidates.map { _ in draws.next() }
+            let keyed = candidates.indices.sorted { a, b in
+                let (x, y) = (candidates[a], candidates[b])
+                let (loadX, loadY) = (taken[Int(x.index)], taken[Int(y.index)])
+                if loadX != loadY { return loadX < loadY }
+                let (nearX, nearY) = (x.region == node.region, y.region == node.region)
+                if nearX != nearY { return nearX }
+                return lots[a] < lots[b]
+            }
+            candidates = keyed.prefix(count).map { candidates[$0] }
+            node.parents = candidates.map(\.index)
+            for parent in candidates { taken[Int(parent.index)] += 1 }
+        }
+    }
+
+    static func seed(_ node: SimNode, _ seed: UInt64) -> Seed {
+        var draws = Seed(seed).generator("sim core", UInt64(node.index))
+        return Seed(draws.next())
+    }
+
+    static func identity(_ node: SimNode, _ scenario: Scenario, at truth: UInt64) -> StreamIdentity {
+        var stream = StreamIdentity(
+            identity: node.keys, chainID: Simulation.chainID,
+            startMicroseconds: node.clock.wallMicroseconds(truth))
+        stream.payloads = scenario.fidelity == .network ? .byReference : .carried
+        return stream
+    }
+
+    static func serving(_ node: SimNode, _ scenario: Scenario) -> ServingConfig {
+        var serving = ServingConfig()
+        // A thousand relays that keep minutes would not fit; what repair needs lies within seconds.
+        serving.retentionBytesMax = (scenario.nodeCount > 50 ? 16 : 64) << 20
+        serving.childrenMax = 1_000
+        return serving
+    }
+}
+
+extension String {
+    fileprivate func regionIndex(in latency: RegionLatency?) -> Int {
+        latency?.names.firstIndex(of: self) ?? 0
+    }
+}

@@ -1,0 +1,167 @@
+/// What is simulated: who is there, how they are connected, what is sent, what goes wrong, and what is expected. Plain values;
+/// `ScenarioText` reads them from TOML, the command line makes one from a link alone, the swarm draws them from a seed.
+
+public import MillraceBase
+public import MillraceCore
+public import MillraceLink
+public import MillraceWorkload
+
+public enum Fidelity: String, Sendable, CaseIterable {
+    /// Real payloads: coded, encrypted, hashed, recovered, decoded and applied by every replica.
+    case full
+    /// Real frames, headers, timers and decisions; payloads have sizes and no bytes.
+    case network
+}
+
+public enum NodeRole: String, Sendable, CaseIterable {
+    case sequencer, relay, replica
+}
+
+/// Both directions of a node's access line.
+public struct AccessLink: Hashable, Sendable {
+    /// As it was written, for reports.
+    public var text: String
+    public var down: LinkParameters
+    public var up: LinkParameters
+
+    public init(text: String, down: LinkParameters, up: LinkParameters) {
+        self.text = text
+        self.down = down
+        self.up = up
+    }
+
+    public init(_ profile: LinkProfile) {
+        self.init(text: profile.name, down: profile.parameters(.down), up: profile.parameters(.up))
+    }
+
+    /// No rate, no delay, no loss.
+    public static let none = AccessLink(text: "none", down: LinkParameters(), up: LinkParameters())
+}
+
+/// Nodes that are alike.
+public struct NodeGroup: Hashable, Sendable {
+    public var name: String
+    public var role: NodeRole
+    public var count = 1
+    public var link = AccessLink.none
+    /// Regions in turn; empty for all in one place.
+    public var regions: [String] = []
+    /// Groups from which parents are drawn.
+    public var parents: [String] = []
+    /// Parents of each node; at most as many as those groups have nodes.
+    public var parentCount = 2
+    /// The fewest parity stripes to subscribe to.
+    public var parityStripes = 2
+    /// What the node says its link can receive; 0 for nothing said.
+    public var linkKilobitsPerSecond: UInt32 = 0
+    /// Clocks are drawn within these, either way.
+    public var driftPPM: Int64 = 0
+    public var skewMilliseconds: Int64 = 0
+    public var processor = ProcessorModel()
+
+    public init(name: String, role: NodeRole) {
+        self.name = name
+        self.role = role
+    }
+}
+
+/// Which nodes: all of a group, one of them, or a share of them chosen by the seed.
+public struct NodeSelector: Hashable, Sendable {
+    public enum Share: Hashable, Sendable {
+        case all
+        /// By number within the group, from 0.
+        case one(Int)
+        /// So many, chosen by the seed.
+        case some(Int)
+        /// So many of a thousand, rounded up, chosen by the seed.
+        case permille(Int)
+    }
+    public var group: String
+    public var share: Share
+
+    public init(group: String, share: Share = .all) {
+        self.group = group
+        self.share = share
+    }
+}
+
+/// Something that goes wrong at a time, and for a while.
+public struct Fault: Hashable, Sendable {
+    public enum Kind: Hashable, Sendable {
+        /// Those selected cannot reach the others, nor be reached.
+        case partition
+        /// Those selected cannot reach the others; the others reach them.
+        case muted
+        /// The others cannot reach those selected; they reach the others.
+        case deafened
+        /// The process ends, and begins anew when the fault is over.
+        case crash
+        /// The process stands still and goes on when the fault is over.
+        case pause
+        /// The wall clock jumps by so many milliseconds.
+        case clockStep(milliseconds: Int64)
+        /// The address changes, as behind a NAT that forgot.
+        case rebind
+    }
+    public var kind: Kind
+    public var nodes: NodeSelector
+    /// After the first mini-block.
+    public var at: Interval
+    public var lasts: Interval
+
+    public init(_ kind: Kind, _ nodes: NodeSelector, at: Interval, lasts: Interval = .zero) {
+        self.kind = kind
+        self.nodes = nodes
+        self.at = at
+        self.lasts = lasts
+    }
+}
+
+/// What a scenario promises; nil promises nothing.
+public struct Expectations: Hashable, Sendable {
+    public var verdict: LinkVerdict?
+    public var lagMsP50: Double?
+    public var lagMsP99: Double?
+    public var lagMsMax: Double?
+    public init() {}
+}
+
+public struct Scenario: Hashable, Sendable {
+    public var name: String
+    public var workload = WorkloadSpec(.swap)
+    public var seconds = 30
+    public var fidelity = Fidelity.network
+    /// The sequencer's parity shreds per slice.
+    public var parityCount = 4
+    public var groups: [NodeGroup] = []
+    /// Round trips between regions; nil when everything is in one place.
+    public var latency: RegionLatency?
+    public var faults: [Fault] = []
+    public var expect = Expectations()
+
+    public init(name: String) { self.name = name }
+
+    public var nodeCount: Int { groups.reduce(0) { $0 + $1.count } }
+}
+
+/// One-way delays between named regions.
+public struct RegionLatency: Hashable, Sendable {
+    public var names: [String]
+    /// By `from * names.count + to`.
+    public var oneWay: [Interval]
+
+    public init(names: [String], oneWay: [Interval]) {
+        precondition(oneWay.count == names.count * names.count, "a latency matrix is square")
+        self.names = names
+        self.oneWay = oneWay
+    }
+}
+
+public enum ScenarioLimits {
+    public static let nodesMax = 20_000
+    public static let groupsMax = 64
+    public static let faultsMax = 10_000
+    public static let secondsMax = 86_400
+    public static let regionsMax = 1_000
+    public static let fileBytesMax = 1 << 20
+}
