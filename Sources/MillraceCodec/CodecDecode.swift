@@ -82,7 +82,7 @@ extension Codec {
         ledger?.add(0, to: .patches)
         // One height without transactions needs no sections.
         if diff.isSingle, diff.operations.transactions.isEmpty { diff.operations.removeAll() }
-        if !diff.destroyed.isEmpty { Destruction.completeChanges(&diff, base: base) }
+        if !diff.destroyed.isEmpty { try Destruction.completeChanges(&diff, base: base) }
     }
 
     private func checkEnd(_ header: PayloadHeader, _ reader: ColumnReader) throws(CodecError) {
@@ -126,6 +126,7 @@ extension Codec {
         let accountEnd = runner.accountEnd
         try NewKeys.decodeDestroyed(
             header.destroyed, accountEnd: accountEnd, into: &diff.destroyed, from: &reader)
+        try reader.spend(Destruction.work(diff.destroyed, base: base, limit: reader.workLeft))
         charge(.destroyed, reader)
         // Which of the predicted new slots have a patch, by their place among them.
         predicted.patched.removeAll(keepingCapacity: true)

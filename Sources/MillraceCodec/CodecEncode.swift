@@ -158,6 +158,7 @@ extension Codec {
     ) {
         let isSingle = diff.firstHeight == diff.lastHeight
         NewKeys.encode(destroyed: diff.destroyed, to: &writer)
+        writer.work += Destruction.work(diff.destroyed, base: base, limit: .max)
         charge(.destroyed, writer)
         // Patches ascend, so those of new keys are the last.
         var knownSlots = patches.slots.count

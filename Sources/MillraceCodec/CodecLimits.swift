@@ -22,6 +22,8 @@ public enum CodecLimits {
     static var workPerKey: Int { workPerByte / keysPerByteMax }
     /// A hash of two words and the look-up of what it gives.
     static let workPerHash = 128
+    /// A slot of a destroyed account: a step along a chain, a look at the value, a change to be put in its place.
+    static let workPerClearing = 128
     /// A byte of code by the model, any byte of code, a code.
     static let workPerModelledByte = 64
     static let workPerCodeByte = 1

@@ -173,6 +173,29 @@ private func checkShape(_ diff: StateDiff, base: State) {
     }
 }
 
+@Test func `a few bytes cannot clear many slots`() throws {
+    let pair = Pair()
+    let (contract, slots) = (Address(high: 1, middle: 0, low: 0), 5_000 as UInt64)
+    for i in 0..<slots { pair.builder.setSlot(contract, U256(i), to: 1) }
+    try pair.sealGenesis()
+    pair.builder.destroy(contract)
+    try pair.seal()
+    #expect(pair.diff.slotChanges.count == Int(slots))
+    // Two slots a byte, and the encoder keeps to that.
+    #expect(pair.payload.count >= Int(slots) / 2 && pair.payload.count < Int(slots) / 2 + 64)
+    for count in [20, 64, Int(slots) / 2 - 8] {
+        var diff = StateDiff()
+        (diff.firstHeight, diff.lastHeight) = (1, 1)
+        let short = Array(pair.payload.prefix(count))
+        #expect(throws: CodecError.badCount(.work)) {
+            try pair.decoder.decode(short.span.bytes, base: pair.receiver, into: &diff)
+        }
+        #expect(diff.isEmpty)
+    }
+    try pair.decode(pair.payload)
+    #expect(pair.decoded.content == pair.diff.content)
+}
+
 @Test func `a few bytes cannot announce many keys`() throws {
     let pair = Pair()
     for i in 0..<5_000 as Range<UInt64> {

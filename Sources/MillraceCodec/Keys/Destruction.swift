@@ -40,19 +40,36 @@ enum Destruction {
         return explicit
     }
 
+    /// Work that the destroyed accounts' slots ask for, whatever they hold: all are visited. Stops beyond `limit`.
+    static func work(_ destroyed: [AccountID], base: State, limit: Int) -> Int {
+        var work = 0
+        for account in destroyed where Int(account.index) < base.accountCount {
+            let most = max(0, limit - work) / CodecLimits.workPerClearing + 1
+            work += base.slotCount(of: account, atMost: most) * CodecLimits.workPerClearing
+            if work > limit { break }
+        }
+        return work
+    }
+
     /// Puts the clearings back in and takes the unchanged out.
-    static func completeChanges(_ diff: inout StateDiff, base: State) {
+    static func completeChanges(_ diff: inout StateDiff, base: State) throws(CodecError) {
         let written = diff.slotChanges.map(\.id.index)
         diff.slotChanges.removeAll { $0.old == $0.new }
         let count = diff.slotChanges.count
+        var isTooMuch = false
         for account in diff.destroyed where Int(account.index) < base.accountCount {
             base.forEachSlot(of: account) { id in
                 let value = base.slotValuesBase[Int(id.index)]
                 if !value.isZero, !contains(written, id.index) {
-                    diff.slotChanges.append(SlotChange(id: id, old: value, new: .zero))
+                    if diff.slotChanges.count == CodecLimits.keyCountMax {
+                        isTooMuch = true
+                    } else {
+                        diff.slotChanges.append(SlotChange(id: id, old: value, new: .zero))
+                    }
                 }
             }
         }
+        if isTooMuch { throw .badCount(.slotChanges) }
         if diff.slotChanges.count > count { diff.slotChanges.sort { $0.id < $1.id } }
     }
 

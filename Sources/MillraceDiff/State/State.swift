@@ -175,6 +175,17 @@ public final class State {
         }
     }
 
+    /// Slots of an account, zero or not; stops counting at `limit`.
+    public func slotCount(of id: AccountID, atMost limit: Int) -> Int {
+        precondition(Int(id.index) < accountSlots.count, "unknown account id")
+        var (link, count) = (accountSlots.base[Int(id.index)], 0)
+        while link != 0, count < limit {
+            count += 1
+            link = slotLinks.base[Int(link - 1)]
+        }
+        return count
+    }
+
     // MARK: Raw columns for hot loops, lent until the state next changes
 
     @inlinable public var accountValuesBase: UnsafePointer<AccountValue> { UnsafePointer(accountValues.base) }

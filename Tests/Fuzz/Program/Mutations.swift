@@ -37,6 +37,11 @@ struct Mutations {
         let at = try SharedNumber(path: place)
         let start = Date()
         var told = start
+        DecodingCost.shared.begin {
+            var time = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+            return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+        }
         // One generator a thousand inputs: making one costs as much as an input.
         for batch in range.lowerBound / 1_000..<(range.upperBound / 1_000 + 1) {
             var generator = Seed(seed).generator("mutations", batch)
@@ -57,7 +62,19 @@ struct Mutations {
         say(
             "\(target.name) clean \(count) inputs in \(Int(seconds)) s, \(rate) a second, seed \(seed), \(bases.count) files"
         )
+        sayCost()
         try FileManager.default.removeItem(atPath: place)
+    }
+
+    /// For targets that measure it.
+    private func sayCost() {
+        let (short, long) = DecodingCost.shared.worst
+        guard short.bytes + long.bytes > 0 else { return }
+        func micro(_ nanoseconds: Int64) -> String { "\(nanoseconds / 1_000) us" }
+        say(
+            "decoding at worst: \(micro(long.perKiB)) a KiB beyond \(micro(DecodingCost.allowance)) "
+                + "(\(micro(long.nanoseconds)) for \(long.bytes) bytes); below \(DecodingCost.bytesMin) bytes "
+                + "\(micro(short.nanoseconds)) (\(short.bytes) bytes)")
     }
 
     /// At once, whoever reads it.

@@ -35,7 +35,7 @@ private struct Follower {
 }
 
 /// A stream of which payloads are read: those who follow it, what its next diff is, and the true payload of that.
-private final class Stage {
+final class PayloadStage {
     let past: [StateDiff]
     let last: StateDiff
     let genuine: [UInt8]
@@ -61,7 +61,7 @@ private final class Stage {
         sequencer.codec.encode(last, base: sequencer.state, into: &payload)
         sequencer.codec.takeBack()
         genuine = payload
-        header = Stage.header(of: payload)
+        header = PayloadStage.header(of: payload)
         begin(&expected)
         guard reader.decode(genuine, into: &expected) else {
             preconditionFailure("a genuine payload is refused")
@@ -116,9 +116,13 @@ private final class Stage {
     }
 
     func run(_ payload: [UInt8]) {
-        begin(&diff)
-        if follower.decode(payload, into: &diff) {
-            follower.codec.takeBack()
+        var isRead = false
+        DecodingCost.shared.measure(bytes: payload.count) {
+            begin(&diff)
+            isRead = follower.decode(payload, into: &diff)
+            if isRead { follower.codec.takeBack() }
+        }
+        if isRead {
             check()
         } else {
             promise(diff.isEmpty, "a refused payload leaves a diff behind")
@@ -189,9 +193,9 @@ private func chain(_ specification: String, miniBlocks: UInt64, transactions: In
 private final class Stages: Sendable {
     static let shared = Stages()
     /// Made when first asked for. Tests run targets side by side.
-    private let stages = Mutex<[Stage]>([])
+    private let stages = Mutex<[PayloadStage]>([])
 
-    func with<T: Sendable>(_ body: ([Stage]) -> T) -> T {
+    func with<T: Sendable>(_ body: ([PayloadStage]) -> T) -> T {
         stages.withLock { stages in
             if stages.isEmpty {
                 stages = [
@@ -199,7 +203,7 @@ private final class Stages: Sendable {
                     chain("swap?tps=1000&accounts=12&pools=2&seed=3", miniBlocks: 4, transactions: 5),
                     // Begins a window: every model is new.
                     chain("mixed?tps=1000&accounts=20&pools=2&seed=5", miniBlocks: 11, transactions: 8),
-                ].map { Stage($0) }
+                ].map { PayloadStage($0) }
             }
             return body(stages)
         }

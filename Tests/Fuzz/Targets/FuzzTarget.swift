@@ -35,6 +35,7 @@ public struct FuzzTarget: Sendable {
         sdw1,
         prestate,
         codecPayload,
+        codecDense,
         workloadSpec,
         linkText,
         linkFile,
