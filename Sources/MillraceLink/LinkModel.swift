@@ -11,21 +11,25 @@ public struct Passage: Equatable, Sendable, BitwiseCopyable {
         /// The queue's management dropped it to shorten the wait.
         case managed
         case lost
+        /// Above the policed rate.
+        case policed
     }
 
     public var fate: Fate
     /// When it arrives (delivered), or when it was gone.
     public var at: Instant
     /// When its duplicate arrives; `.distantFuture` when there is none.
-    public var duplicateAt = Instant.distantFuture
+    public var duplicateAt = Instant(nanoseconds: .max)
     /// Which bit of the payload is flipped on arrival, or `Passage.noBit`; for the original and the duplicate.
     public var flippedBit = Passage.noBit
     public var duplicateFlippedBit = Passage.noBit
+    /// Marked *congestion experienced* where it would have been dropped to shorten the wait; its duplicate too.
+    public var isMarked = false
 
     public static let noBit = UInt32.max
 
     public var isDelivered: Bool { fate == .delivered }
-    public var isDuplicated: Bool { duplicateAt != .distantFuture }
+    public var isDuplicated: Bool { duplicateAt.nanoseconds != .max }
 }
 
 /// What a link did so far.
@@ -38,6 +42,8 @@ public struct LinkCounters: Equatable, Sendable {
     public var tooLong: UInt64 = 0
     public var queueFull: UInt64 = 0
     public var managed: UInt64 = 0
+    public var policed: UInt64 = 0
+    public var marked: UInt64 = 0
     public var lost: UInt64 = 0
     public var reordered: UInt64 = 0
     public var duplicated: UInt64 = 0
@@ -48,24 +54,41 @@ public struct LinkCounters: Equatable, Sendable {
     public init() {}
 }
 
-/// One direction of a link, sans-IO: rate → queue → loss → delay, jitter, reordering → duplication → corruption (Spec 80).
+/// One direction of a link, sans-IO: policer → rate and queue → loss → delay, jitter, reordering → duplication → corruption
+/// (Spec 80).
 ///
 /// A link is first in, first out, so a datagram's whole future is known when it is sent: `pass` answers it at once, and
 /// keeps no datagram. The simulator puts the answer into its own event queue; a shell uses `LinkPipe`, which holds
 /// datagrams until they arrive. Equal parameters, seed, index and calls give equal answers on every machine.
 ///
-/// Asks: times never decrease (a smaller one is taken as the last). Bounds: `LinkLimits.datagramsMax` entries of sixteen bytes.
+/// Asks: times never decrease (a smaller one is taken as the last). Bounds: `LinkLimits.datagramsMax` entries of sixteen
+/// bytes; whatever the parameters hold is clamped once, in `init`. `pass` allocates nothing once its queue has grown.
 public struct LinkModel: Sendable {
     public let parameters: LinkParameters
     public private(set) var counters = LinkCounters()
 
+    // Clamped from the parameters, so that `pass` looks nothing up.
+    private let overheadBytes: Int
+    private let mtuBytes: Int
+    /// Whether anything can ever wait: there is a rate, or an outage.
+    private let hasQueue: Bool
     private let queueBytesMax: Int
     private let bucketTime: Interval
-    private let jitterPeriod: UInt64
+    private let marksECN: Bool
+    private let reorder: Probability
+    private let reorderMost: UInt64
+    private let duplicate: Probability
+    private let corrupt: Probability
+
     private var schedule: RateSchedule
+    private let outage: Outage?
+    private let hasOutage: Bool
+    private let hasPolicer: Bool
+    private let hasCoDel: Bool
+    private var policer: Policer?
     private var loss: LossProcess
     private var coDel: CoDel?
-    private let jitterDraws: CounterDraws
+    private var travel: TravelTime
     private let reorderDraws: CounterDraws
     private let reorderByDraws: CounterDraws
     private let duplicateDraws: CounterDraws
@@ -74,14 +97,15 @@ public struct LinkModel: Sendable {
 
     private struct Waiting: BitwiseCopyable {
         /// When it has left the queue and the wire is free again.
-        var until: Instant
-        var bytes: Int
+        var until = Instant.zero
+        var bytes = 0
     }
-    private var waiting = Queue<Waiting>()
+    private var waiting = Queue<Waiting>(empty: Waiting())
     private var waitingBytes = 0
 
     private var lastNow = Instant.zero
-    /// When the rate would have served everything sent so far (the virtual finish time of a token bucket).
+    /// When the rate would have served everything sent so far (the virtual finish time of a token bucket), on the clock
+    /// that stands still in outages.
     private var busyUntil = Instant.zero
     /// Datagrams that came through the queue: the counter of every later draw.
     private var number: UInt64 = 0
@@ -89,25 +113,41 @@ public struct LinkModel: Sendable {
     /// `index` tells apart links that share a seed (the two directions of one, for instance).
     public init(_ parameters: LinkParameters, seed: Seed, index: UInt64 = 0) {
         self.parameters = parameters
-        queueBytesMax = min(parameters.queueBytesMax, LinkLimits.queueBytesMax)
+        let rate = parameters.meanRateBitsPerSecond
+        overheadBytes = min(max(parameters.overheadBytes, 0), 1_000)
+        mtuBytes = parameters.mtuBytes
+        outage = parameters.outage
+        hasOutage = parameters.outage != nil
+        hasPolicer = parameters.policer != nil
+        hasCoDel = parameters.management == .coDel
+        hasQueue = rate != nil || parameters.outage != nil
+        if case .time = parameters.queue, rate == nil {
+            queueBytesMax = LinkLimits.queueBytesMax
+        } else {
+            queueBytesMax = min(parameters.queueBytesMax, LinkLimits.queueBytesMax)
+        }
+        marksECN = parameters.marksECN
+        reorder = parameters.reorder
+        reorderMost = UInt64(max(min(parameters.reorderBy, LinkLimits.delayMax).nanoseconds, 1))
+        duplicate = parameters.duplicate
+        corrupt = parameters.corrupt
         schedule = RateSchedule(parameters)
+        policer = parameters.policer.map(Policer.init)
         loss = LossProcess(parameters, seed, index)
         coDel = parameters.management == .coDel ? CoDel(parameters) : nil
-        jitterDraws = CounterDraws(seed, "link jitter", index)
+        travel = TravelTime(parameters, CounterDraws(seed, "link jitter", index))
         reorderDraws = CounterDraws(seed, "link reorder", index)
         reorderByDraws = CounterDraws(seed, "link reorder by", index)
         duplicateDraws = CounterDraws(seed, "link duplicate", index)
         corruptDraws = CounterDraws(seed, "link corrupt", index)
         bitDraws = CounterDraws(seed, "link bit", index)
-        if parameters.bucketBytes > 0, let rate = parameters.meanRateBitsPerSecond {
+        if parameters.bucketBytes > 0, let rate {
             let bits = UInt64(min(parameters.bucketBytes, LinkLimits.queueBytesMax)) * 8
             // ≤ 2^33 bits: times 10^9 stays below 2^63.
             bucketTime = .nanoseconds(Int64(clamping: bits * 1_000_000_000 / max(rate, 1)))
         } else {
             bucketTime = .zero
         }
-        // Slopes of at most a half: time under way never runs backwards, so jitter alone reorders nothing.
-        jitterPeriod = UInt64(max(10_000_000, min(parameters.jitter, LinkLimits.delayMax).nanoseconds * 4))
     }
 
     /// Sends a datagram of `bytes` of UDP payload at `now`.
@@ -118,40 +158,49 @@ public struct LinkModel: Sendable {
         counters.offeredDatagrams &+= 1
         counters.offeredBytes &+= UInt64(bytes)
 
-        let wireBytes = bytes + min(max(parameters.overheadBytes, 0), 1_000)
-        guard wireBytes <= parameters.mtuBytes else {
+        let wireBytes = bytes + overheadBytes
+        guard wireBytes <= mtuBytes else {
             counters.tooLong &+= 1
             return Passage(fate: .tooLong, at: now)
         }
-        guard let departure = throughQueue(wireBytes, now) else {
-            counters.queueFull &+= 1
-            return Passage(fate: .queueFull, at: now)
+        if hasPolicer, policer?.admits(wireBytes, now: now) == false {
+            counters.policed &+= 1
+            return Passage(fate: .policed, at: now)
         }
-        if departure.isManaged {
-            counters.managed &+= 1
-            return Passage(fate: .managed, at: departure.at)
+        var departure = Departure(at: now, isManaged: false)
+        if hasQueue {
+            guard let through = throughQueue(wireBytes, now) else {
+                counters.queueFull &+= 1
+                return Passage(fate: .queueFull, at: now)
+            }
+            departure = through
+            if departure.isManaged, !marksECN {
+                counters.managed &+= 1
+                return Passage(fate: .managed, at: departure.at)
+            }
+            if departure.isManaged { counters.marked &+= 1 }
         }
 
         let number = self.number
         self.number &+= 1
-        if loss.loses(number) {
+        if loss.loses(number, at: departure.at) {
             counters.lost &+= 1
             return Passage(fate: .lost, at: departure.at)
         }
 
-        var passage = Passage(fate: .delivered, at: departure.at + travelTime(at: departure.at))
-        if parameters.reorder > .zero, parameters.reorder.happens(reorderDraws[number]) {
+        var passage = Passage(fate: .delivered, at: departure.at + travel.time(at: departure.at))
+        passage.isMarked = departure.isManaged
+        if reorder.partsPerTrillion > 0, reorder.happens(reorderDraws[number]) {
             counters.reordered &+= 1
-            let most = UInt64(max(min(parameters.reorderBy, LinkLimits.delayMax).nanoseconds, 1))
-            passage.at = passage.at + .nanoseconds(Int64(1 + reorderByDraws.below(most, at: number)))
+            passage.at = passage.at + .nanoseconds(Int64(1 + reorderByDraws.below(reorderMost, at: number)))
         }
         counters.deliveredDatagrams &+= 1
         counters.deliveredBytes &+= UInt64(bytes)
-        if parameters.duplicate > .zero, parameters.duplicate.happens(duplicateDraws[number]) {
+        if duplicate.partsPerTrillion > 0, duplicate.happens(duplicateDraws[number]) {
             counters.duplicated &+= 1
             passage.duplicateAt = passage.at
         }
-        if parameters.corrupt > .zero, bytes > 0 {
+        if corrupt.partsPerTrillion > 0, bytes > 0 {
             passage.flippedBit = flippedBit(bytes, 2 &* number)
             if passage.isDuplicated { passage.duplicateFlippedBit = flippedBit(bytes, 2 &* number &+ 1) }
             if passage.flippedBit != Passage.noBit { counters.corrupted &+= 1 }
@@ -168,9 +217,15 @@ public struct LinkModel: Sendable {
 
     // MARK: Stages
 
+    private struct Departure {
+        var at: Instant
+        /// CoDel would drop it.
+        var isManaged: Bool
+    }
+
     /// When the datagram has left through rate and queue; nil when the queue is full.
-    private mutating func throughQueue(_ wireBytes: Int, _ now: Instant) -> (at: Instant, isManaged: Bool)? {
-        guard parameters.meanRateBitsPerSecond != nil else { return (now, false) }
+    @inline(__always)
+    private mutating func throughQueue(_ wireBytes: Int, _ now: Instant) -> Departure? {
         forget(until: now)
         // An empty queue admits any datagram: a limit below one would otherwise close the link.
         guard waitingBytes == 0 || waitingBytes + wireBytes <= queueBytesMax,
@@ -178,51 +233,49 @@ public struct LinkModel: Sendable {
         else {
             return nil
         }
-        let start = max(now, busyUntil - bucketTime)
-        if coDel != nil, coDel?.drops(sojourn: start - now, now: start) == true {
-            if start > now { wait(until: start, wireBytes) }
-            return (start, true)
+        // The rate's clock stands still in outages (Spec 80.3, rule 3).
+        var clock = now
+        if hasOutage, let outage { clock = outage.upTime(at: now) }
+        var isManaged = false
+        if hasCoDel {
+            let start = realTime(max(clock, busyUntil - bucketTime), now)
+            isManaged = coDel?.drops(sojourn: start - now, now: start) == true
+            if isManaged, !marksECN {
+                if start > now { wait(until: start, wireBytes) }
+                return Departure(at: start, isManaged: true)
+            }
         }
-        busyUntil = schedule.finish(bytes: wireBytes, from: max(now, busyUntil))
-        let departure = max(now, busyUntil - bucketTime)
+        busyUntil = schedule.finish(bytes: wireBytes, from: max(clock, busyUntil))
+        let departure = realTime(max(clock, busyUntil - bucketTime), now)
         if departure > now { wait(until: departure, wireBytes) }
-        return (departure, false)
+        return Departure(at: departure, isManaged: isManaged)
     }
 
+    /// The real time of one on the rate's clock; nothing leaves before the end of an outage under way.
+    @inline(__always)
+    private func realTime(_ up: Instant, _ now: Instant) -> Instant {
+        guard hasOutage, let outage else { return up }
+        return max(outage.time(ofUp: up), outage.end(at: now))
+    }
+
+    @inline(__always)
     private mutating func wait(until: Instant, _ wireBytes: Int) {
         waiting.append(Waiting(until: until, bytes: wireBytes))
         waitingBytes += wireBytes
         counters.queueBytesPeak = max(counters.queueBytesPeak, waitingBytes)
     }
 
+    @inline(__always)
     private mutating func forget(until now: Instant) {
-        while let first = waiting.first, first.until <= now {
-            waitingBytes -= first.bytes
+        while waiting.count > 0, waiting.first.until <= now {
+            waitingBytes -= waiting.first.bytes
             waiting.removeFirst()
         }
     }
 
-    /// Delay and jitter of a datagram that departs at `time`.
-    ///
-    /// Jitter belongs to the moment, not to the datagram: it is drawn uniformly at knots a period apart and runs straight
-    /// between them, as the queues of other people's traffic grow and shrink. Drawn for each datagram instead, it would
-    /// either reorder every stream or, kept in order, delay each datagram by the largest draw nearby.
-    private func travelTime(at time: Instant) -> Interval {
-        let delay = min(max(parameters.delay, .zero), LinkLimits.delayMax)
-        let width = min(max(parameters.jitter, .zero), LinkLimits.delayMax).nanoseconds
-        guard width > 0 else { return delay }
-        let knot = time.nanoseconds / jitterPeriod
-        let within = Int64(time.nanoseconds % jitterPeriod)
-        let before = Int64(jitterDraws.below(UInt64(2 * width + 1), at: knot)) - width
-        let after = Int64(jitterDraws.below(UInt64(2 * width + 1), at: knot &+ 1)) - width
-        // ≤ 1.2e11 × 2.4e11: the product needs 128 bits only for jitters of seconds, so divide early there.
-        let shift: Int64 = width > 1_000_000_000 ? 1 << 14 : 1
-        let moved = (after - before) / shift * within / (Int64(jitterPeriod) / shift)
-        return max(delay + .nanoseconds(before + moved), .zero)
-    }
-
+    @inline(__always)
     private func flippedBit(_ bytes: Int, _ counter: UInt64) -> UInt32 {
-        guard parameters.corrupt.happens(corruptDraws[counter]) else { return Passage.noBit }
+        guard corrupt.happens(corruptDraws[counter]) else { return Passage.noBit }
         return UInt32(bitDraws.below(UInt64(bytes) * 8, at: counter))
     }
 }

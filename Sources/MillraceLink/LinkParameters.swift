@@ -2,8 +2,8 @@ public import MillraceBase
 
 /// What one direction of a link does to datagrams. Everything is an integer; defaults impair nothing.
 ///
-/// The order of application is fixed and is part of the meaning (Spec 80.3): mtu, rate and queue, loss, delay with jitter and
-/// reordering, duplication, corruption.
+/// The order of application is fixed and is part of the meaning (Spec 80.3): mtu, policer, rate and queue (with outages), loss,
+/// delay with jitter and reordering, duplication, corruption.
 public struct LinkParameters: Hashable, Sendable {
     /// Bits per second, or nil for no limit. A trace, where there is one, takes its place.
     public var rateBitsPerSecond: UInt64?
@@ -14,12 +14,20 @@ public struct LinkParameters: Hashable, Sendable {
     /// What may wait for the rate.
     public var queue = QueueLimit.time(.milliseconds(100))
     public var management = QueueManagement.dropTail
+    /// Whether the queue's management marks datagrams (explicit congestion notification) instead of dropping them.
+    public var marksECN = false
+    /// What is dropped before the queue.
+    public var policer: PolicerParameters?
+    /// When nothing leaves.
+    public var outage: Outage?
     /// One-way delay, and how far it wanders from there to either side.
     public var delay = Interval.zero
     public var jitter = Interval.zero
     public var loss = Probability.zero
     /// Mean number of datagrams lost in a row, in thousandths. 1,000 or less: every loss is independent of the others.
     public var lossBurstThousandths: UInt64 = 1_000
+    /// Losses by a state that lasts; takes the place of `loss`.
+    public var lossStates: LossStates?
     /// The share of datagrams held back by up to `reorderBy`, so that later ones overtake them.
     public var reorder = Probability.zero
     public var reorderBy = Interval.milliseconds(5)

@@ -7,6 +7,8 @@ public struct LinkArrival: Equatable, Sendable, BitwiseCopyable {
     public var at: Instant
     /// Which bit of it is flipped, or `Passage.noBit`.
     public var flippedBit: UInt32
+    /// Marked *congestion experienced* on the way.
+    public var isMarked: Bool
     /// False for the first of two copies: the token's bytes are needed once more.
     public var isLast: Bool
 }
@@ -24,6 +26,7 @@ public struct LinkPipe: Sendable {
         var number: UInt64
         var token: UInt64
         var flippedBit: UInt32
+        var isMarked: Bool
         var isLast: Bool
 
         @inline(__always)
@@ -52,9 +55,10 @@ public struct LinkPipe: Sendable {
         }
         let passage = model.pass(bytes: bytes, now: now)
         guard passage.isDelivered else { return passage.fate }
-        push(passage.at, token, passage.flippedBit, isLast: !passage.isDuplicated)
+        let isMarked = passage.isMarked
+        push(passage.at, token, passage.flippedBit, isMarked, isLast: !passage.isDuplicated)
         if passage.isDuplicated {
-            push(passage.duplicateAt, token, passage.duplicateFlippedBit, isLast: true)
+            push(passage.duplicateAt, token, passage.duplicateFlippedBit, isMarked, isLast: true)
         }
         return .delivered
     }
@@ -68,11 +72,15 @@ public struct LinkPipe: Sendable {
         let last = heap.removeLast()
         if !heap.isEmpty { sink(last) }
         return LinkArrival(
-            token: first.token, at: first.at, flippedBit: first.flippedBit, isLast: first.isLast)
+            token: first.token, at: first.at, flippedBit: first.flippedBit, isMarked: first.isMarked,
+            isLast: first.isLast)
     }
 
-    private mutating func push(_ at: Instant, _ token: UInt64, _ flippedBit: UInt32, isLast: Bool) {
-        let entry = UnderWay(at: at, number: number, token: token, flippedBit: flippedBit, isLast: isLast)
+    private mutating func push(
+        _ at: Instant, _ token: UInt64, _ flippedBit: UInt32, _ isMarked: Bool, isLast: Bool
+    ) {
+        let entry = UnderWay(
+            at: at, number: number, token: token, flippedBit: flippedBit, isMarked: isMarked, isLast: isLast)
         number &+= 1
         heap.append(entry)
         var hole = heap.count - 1

@@ -124,9 +124,11 @@ public struct LinkProfile: Sendable {
                 "trace=0.9:1.1:1.3:0.6:0.4:0.1:0:0:0:0.5:0.8:1@1000,rtt=150,jitter=50,loss=0.5%,burst=5,queue=1500ms,mtu=1400",
             source: "typical, after Riiser et al., MMSys 2013 (HSDPA commute paths); the trace is synthetic"),
         LinkProfile(
-            "mobile-metered", "Mobile data past its quota: held to 5 Mbit/s down, 1 up, without a queue.",
-            down: "rate=5,bucket=64000,queue=20ms,rtt=70,jitter=10,loss=0.2%,burst=4,mtu=1428",
-            up: "rate=1,bucket=16000,queue=20ms,rtt=70,jitter=12,loss=0.2%,burst=4,mtu=1428",
+            "mobile-metered",
+            "Mobile data past its quota: what exceeds 5 Mbit/s down or 1 up is dropped, not queued.",
+            down:
+                "rate=30,policer=5,policerburst=64000,queue=200ms,rtt=70,jitter=10,loss=0.2%,burst=4,mtu=1428",
+            up: "rate=8,policer=1,policerburst=16000,queue=200ms,rtt=70,jitter=12,loss=0.2%,burst=4,mtu=1428",
             source: "typical, after Flach et al., SIGCOMM 2016 (traffic policing); rates as sold in tariffs"),
         LinkProfile(
             "starlink", "Low-orbit satellite, 100 Mbit/s down, 12 up, losses in bursts.",

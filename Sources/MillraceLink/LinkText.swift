@@ -27,11 +27,13 @@ public enum LinkText {
 extension LinkParameters {
     /// The keys the text form knows, in the order in which it is printed.
     public static let keys = [
-        "rate", "trace", "scale", "bucket", "queue", "aqm", "delay", "rtt", "jitter", "loss", "burst",
-        "reorder",
-        "reorderby", "duplicate",
-        "corrupt", "mtu", "overhead",
+        "rate", "trace", "scale", "policer", "policerburst", "bucket", "queue", "aqm", "ecn", "outage",
+        "delay", "rtt", "jitter", "loss", "burst", "good", "bad", "goodms", "badms", "lossgood", "lossbad",
+        "reorder", "reorderby", "duplicate", "corrupt", "mtu", "overhead",
     ]
+
+    /// Those of them that describe the states of losses; they are read together.
+    private static let stateKeys: Set<String> = ["good", "bad", "goodms", "badms", "lossgood", "lossbad"]
 
     /// Reads `text`; a profile gives its settings for `direction`.
     public init(text: String, direction: LinkDirection = .down) throws(LinkTextError) {
@@ -45,6 +47,7 @@ extension LinkParameters {
         }
         var seen: Set<String> = []
         var scale: UInt64?
+        var states: [String: UInt64] = [:]
         for (position, part) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
             var item = LinkParameters.trimmed(part)
             // `trace:FILE` is another way to write `trace=FILE`.
@@ -81,6 +84,10 @@ extension LinkParameters {
                 trace = try LinkParameters.trace(file: value, link: text, files)
                 continue
             }
+            if LinkParameters.stateKeys.contains(key), let number = LinkParameters.stateNumber(key, value) {
+                states[key] = number
+                continue
+            }
             if key == "scale" {
                 scale = Decimal.read(value, decimals: 6).flatMap {
                     (1...1_000_000_000).contains($0) ? $0 : nil
@@ -92,6 +99,19 @@ extension LinkParameters {
                     description: "link \"\(text)\": \(key)=\(value) is not \(LinkParameters.expectation(key))"
                 )
             }
+        }
+        if states.isEmpty {
+            if seen.contains("loss") { lossStates = nil }
+        } else {
+            guard setStates(states, besideLoss: seen.contains("loss") || seen.contains("burst")) else {
+                throw LinkTextError(
+                    description:
+                        "link \"\(text)\": states of losses are good and bad (datagrams) or goodms and badms, "
+                        + "both, without loss and burst")
+            }
+        }
+        if policer?.bitsPerSecond == 0 {
+            throw LinkTextError(description: "link \"\(text)\": policerburst needs policer")
         }
         guard let scale else { return }
         guard scaleRate(millionths: scale) else {
@@ -119,6 +139,52 @@ extension LinkParameters {
         do {
             return try TraceFile.parse(bytes, format: format, name: file)
         } catch { throw LinkTextError(description: error.description) }
+    }
+
+    /// A setting of the states: thousandths of a datagram, nanoseconds, or a share.
+    private static func stateNumber(_ key: String, _ value: String) -> UInt64? {
+        switch key {
+        case "good", "bad":
+            return Decimal.read(value, decimals: 3).flatMap {
+                (1_000...LossStates.datagramsThousandthsMax).contains($0) ? $0 : nil
+            }
+        case "goodms", "badms":
+            return time(value, max: LossStates.timeMax).flatMap {
+                $0 >= .microseconds(1) ? UInt64($0.nanoseconds) : nil
+            }
+        default: return share(value)?.partsPerTrillion
+        }
+    }
+
+    /// False when the settings are not those of one kind of states. A profile's states give what is not set.
+    private mutating func setStates(_ given: [String: UInt64], besideLoss: Bool) -> Bool {
+        let lasts = given["goodms"] != nil || given["badms"] != nil
+        let counts = given["good"] != nil || given["bad"] != nil
+        guard !besideLoss, !(lasts && counts) else { return false }
+        var good = given["good"] ?? given["goodms"]
+        var bad = given["bad"] ?? given["badms"]
+        var isTime = lasts
+        switch lossStates?.lengths {
+        case .datagrams(let g, let b) where !lasts: (good, bad) = (good ?? g, bad ?? b)
+        case .time(let g, let b) where !counts:
+            isTime = true
+            (good, bad) = (good ?? UInt64(g.nanoseconds), bad ?? UInt64(b.nanoseconds))
+        default: break
+        }
+        guard let good, let bad else { return false }
+        let lengths: LossStates.Lengths =
+            isTime
+            ? .time(good: .nanoseconds(Int64(clamping: good)), bad: .nanoseconds(Int64(clamping: bad)))
+            : .datagrams(goodThousandths: good, badThousandths: bad)
+        let lossGood = given["lossgood"].map { Probability(partsPerTrillion: $0) } ?? lossStates?.lossGood
+        let lossBad = given["lossbad"].map { Probability(partsPerTrillion: $0) } ?? lossStates?.lossBad
+        guard let made = LossStates(lengths, lossGood: lossGood ?? .zero, lossBad: lossBad ?? .one) else {
+            return false
+        }
+        lossStates = made
+        loss = .zero
+        lossBurstThousandths = 1_000
+        return true
     }
 
     /// False when there is nothing to multiply, or the product is out of range.
@@ -160,16 +226,37 @@ extension LinkParameters {
             Decimal.text(UInt64(max(interval.nanoseconds, 0)), decimals: 6)
         }
         func share(_ p: Probability) -> String { Decimal.text(p.partsPerTrillion, decimals: 12) }
+        if let policer {
+            parts.append("policer=\(Decimal.text(policer.bitsPerSecond, decimals: 6))")
+            add(
+                "policerburst", String(policer.burstBytes),
+                unless: policer.burstBytes == PolicerParameters.burstBytesDefault)
+        }
         add("bucket", String(bucketBytes), unless: bucketBytes == 0)
         switch queue {
         case .bytes(let bytes): parts.append("queue=\(bytes)")
         case .time(let time): add("queue", milliseconds(time) + "ms", unless: queue == plain.queue)
         }
         add("aqm", "codel", unless: management == .dropTail)
+        add("ecn", "on", unless: !marksECN)
+        if let outage {
+            let every = outage.every.map { "/" + milliseconds($0) } ?? ""
+            parts.append("outage=\(milliseconds(outage.start))+\(milliseconds(outage.length))\(every)")
+        }
         add("delay", milliseconds(delay), unless: delay == .zero)
         add("jitter", milliseconds(jitter), unless: jitter == .zero)
         add("loss", share(loss), unless: loss == .zero)
         add("burst", Decimal.text(lossBurstThousandths, decimals: 3), unless: lossBurstThousandths == 1_000)
+        if let lossStates {
+            switch lossStates.lengths {
+            case .datagrams(let good, let bad):
+                parts.append("good=\(Decimal.text(good, decimals: 3)),bad=\(Decimal.text(bad, decimals: 3))")
+            case .time(let good, let bad):
+                parts.append("goodms=\(milliseconds(good)),badms=\(milliseconds(bad))")
+            }
+            add("lossgood", share(lossStates.lossGood), unless: lossStates.lossGood == .zero)
+            add("lossbad", share(lossStates.lossBad), unless: lossStates.lossBad == .one)
+        }
         add("reorder", share(reorder), unless: reorder == .zero)
         add("reorderby", milliseconds(reorderBy), unless: reorderBy == plain.reorderBy)
         add("duplicate", share(duplicate), unless: duplicate == .zero)
@@ -192,6 +279,14 @@ extension LinkParameters {
         case "trace": "rates in Mbit/s and the length of a step in ms: 25:12:0:30@1000"
         case "scale": "a factor from 0.000001 to 1,000"
         case "bucket": "a number of bytes, at most 1,073,741,824"
+        case "policer": "a rate in Mbit/s, or \"none\""
+        case "policerburst": "a number of bytes from 1 to 1,073,741,824"
+        case "ecn": "\"on\" or \"off\""
+        case "outage":
+            "START+LENGTH or START+LENGTH/EVERY in ms or s (5s+300ms/20s), with LENGTH at most an hour and below EVERY"
+        case "good", "bad": "a mean number of datagrams from 1 to 1,000,000"
+        case "goodms", "badms": "a mean time in ms, at most 3,600,000"
+        case "lossgood", "lossbad": "a share between 0 and 1 (0.01, or 1%)"
         case "queue": "a time in ms (100ms) or a number of bytes (65536, 64KB)"
         case "aqm": "\"codel\" or \"none\""
         case "delay", "rtt", "jitter", "reorderby": "a time in ms, at most 60,000"
@@ -204,19 +299,9 @@ extension LinkParameters {
 
     /// False when `value` is not one for `key`.
     private mutating func set(_ key: String, _ value: String) -> Bool {
-        func share() -> Probability? {
-            let isPercent = value.hasSuffix("%")
-            let digits = isPercent ? String(value.dropLast()) : value
-            guard let n = Decimal.read(digits, decimals: isPercent ? 10 : 12), n <= Probability.scale else {
-                return nil
-            }
-            return Probability(partsPerTrillion: n)
-        }
+        func share() -> Probability? { LinkParameters.share(value) }
         func time(_ text: String, divisor: UInt64 = 1) -> Interval? {
-            let digits = text.hasSuffix("ms") ? String(text.dropLast(2)) : text
-            guard let n = Decimal.read(digits, decimals: 6) else { return nil }
-            let interval = Interval.nanoseconds(Int64(clamping: n / divisor))
-            return interval <= LinkLimits.delayMax ? interval : nil
+            LinkParameters.time(text, divisor: divisor)
         }
         func whole(_ range: ClosedRange<Int>) -> Int? {
             guard let n = Decimal.read(value, decimals: 0), let n = Int(exactly: n) else { return nil }
@@ -241,6 +326,28 @@ extension LinkParameters {
             }
             guard let made = RateTrace(bitsPerSecond: rates, step: step) else { return false }
             trace = made
+        case "policer":
+            if value == "none" {
+                policer = nil
+            } else {
+                guard let rate = LinkParameters.rate(value), rate > 0 else { return false }
+                policer = PolicerParameters(
+                    bitsPerSecond: rate,
+                    burstBytes: policer?.burstBytes ?? PolicerParameters.burstBytesDefault)
+            }
+        case "policerburst":
+            guard let n = whole(1...LinkLimits.queueBytesMax) else { return false }
+            policer = PolicerParameters(bitsPerSecond: policer?.bitsPerSecond ?? 0, burstBytes: n)
+        case "ecn":
+            guard value == "on" || value == "off" else { return false }
+            marksECN = value == "on"
+        case "outage":
+            if value == "none" {
+                outage = nil
+            } else {
+                guard let read = LinkParameters.outage(value) else { return false }
+                outage = read
+            }
         case "bucket":
             guard let n = whole(0...LinkLimits.queueBytesMax) else { return false }
             bucketBytes = n
@@ -303,6 +410,43 @@ extension LinkParameters {
         default: return false
         }
         return true
+    }
+
+    private static func share(_ value: String) -> Probability? {
+        let isPercent = value.hasSuffix("%")
+        let digits = isPercent ? String(value.dropLast()) : value
+        guard let n = Decimal.read(digits, decimals: isPercent ? 10 : 12), n <= Probability.scale else {
+            return nil
+        }
+        return Probability(partsPerTrillion: n)
+    }
+
+    private static func time(
+        _ text: String, divisor: UInt64 = 1, max most: Interval = LinkLimits.delayMax
+    ) -> Interval? {
+        let digits = text.hasSuffix("ms") ? String(text.dropLast(2)) : text
+        guard let n = Decimal.read(digits, decimals: 6) else { return nil }
+        let interval = Interval.nanoseconds(Int64(clamping: n / divisor))
+        return interval <= most ? interval : nil
+    }
+
+    /// `START+LENGTH/EVERY`, each in ms or s.
+    private static func outage(_ text: String) -> Outage? {
+        func moment(_ text: Substring) -> Interval? {
+            guard text.hasSuffix("s"), !text.hasSuffix("ms") else {
+                return time(String(text), max: Outage.startMax)
+            }
+            return Decimal.read(String(text.dropLast()), decimals: 9).map {
+                .nanoseconds(Int64(clamping: $0))
+            }
+        }
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        let spans = parts[0].split(separator: "+", omittingEmptySubsequences: false)
+        guard parts.count <= 2, spans.count == 2, let start = moment(spans[0]), let length = moment(spans[1])
+        else { return nil }
+        guard parts.count == 2 else { return Outage(start: start, length: length) }
+        guard let every = moment(parts[1]) else { return nil }
+        return Outage(start: start, length: length, every: every)
     }
 
     /// Mbit/s, or with a unit: bits per second.

@@ -13,6 +13,7 @@ struct Bench: ParsableCommand {
             ErasureBench.self,
             SliceBench.self,
             DatagramBench.self,
+            LinkBench.self,
             StateBench.self,
             RelayBench.self,
         ])

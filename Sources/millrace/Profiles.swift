@@ -69,9 +69,10 @@ struct Profiles: ParsableCommand {
         }.joined(separator: "\n")
     }
 
-    /// The mean over the long run; of a trace, marked as about.
+    /// What it carries over the long run; of a trace, marked as about.
     private static func rate(_ link: LinkParameters) -> String {
-        guard let rate = link.meanRateBitsPerSecond else { return "-" }
+        guard let mean = link.meanRateBitsPerSecond else { return "-" }
+        let rate = min(mean, link.policer?.bitsPerSecond ?? mean)
         let number = JSON.number(Double(rate) / 1e6, decimals: link.trace == nil ? 3 : 1).text()
         return link.trace == nil ? number : "~" + number
     }

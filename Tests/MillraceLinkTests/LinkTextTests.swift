@@ -26,6 +26,36 @@ struct LinkTextTests {
         #expect(try LinkParameters(text: link.text) == link)
     }
 
+    @Test func `states, policers, marks and outages are read and printed`() throws {
+        let link = try LinkParameters(
+            text:
+                "rate=9,policer=5,policerburst=3000,aqm=codel,ecn=on,outage=1.5s+20/3s,good=90,bad=2.5,lossbad=50%"
+        )
+        #expect(link.policer == PolicerParameters(bitsPerSecond: 5_000_000, burstBytes: 3_000))
+        #expect(link.marksECN)
+        #expect(
+            link.outage
+                == Outage(start: .milliseconds(1_500), length: .milliseconds(20), every: .seconds(3)))
+        #expect(
+            link.lossStates
+                == LossStates(
+                    .datagrams(goodThousandths: 90_000, badThousandths: 2_500), lossBad: .percent(50)))
+        #expect(try LinkParameters(text: link.text) == link)
+        let timed = try LinkParameters(text: "goodms=900,badms=30ms,lossgood=0.1%")
+        #expect(
+            timed.lossStates
+                == LossStates(
+                    .time(good: .milliseconds(900), bad: .milliseconds(30)),
+                    lossGood: .partsPerMillion(1_000)))
+        #expect(try LinkParameters(text: timed.text) == timed)
+        // States take the place of a profile's loss.
+        let worse = try LinkParameters(text: "dsl-25,goodms=900,badms=30")
+        #expect(worse.loss == .zero && worse.lossStates != nil)
+        #expect(try LinkParameters(text: "mobile-metered,policer=3").policer?.burstBytes == 64_000)
+        #expect(try LinkParameters(text: "mobile-metered,policer=none").policer == nil)
+        #expect(try LinkParameters(text: "policer=3").policer?.burstBytes == 65_536)
+    }
+
     @Test(arguments: [
         ("500k", 500_000), ("2.5M", 2_500_000), ("1G", 1_000_000_000), ("0.000001", 1),
         ("1000000", 1_000_000_000_000),
@@ -72,7 +102,9 @@ struct LinkTextTests {
         let lines = try String(contentsOf: spec, encoding: .utf8).split(separator: "\n").map(String.init)
         for profile in LinkProfile.all {
             let up = profile.up == profile.down ? "the same" : "`\(profile.up)`"
-            #expect(lines.contains("| `\(profile.name)` | `\(profile.down)` | \(up) |"))
+            let row = "| `\(profile.name)` | `\(profile.down)` | \(up) |"
+            let isThere = lines.contains(row)
+            #expect(isThere, "\(row)")
         }
     }
 
@@ -112,6 +144,13 @@ struct LinkTextTests {
         "trace=5@", "trace=0:0@10",
         "trace=5:x@10", "trace=5@0", "bucket=1.5", "reorderby=0", "rate=25,,loss=1", "=5", "loss=%",
         "duplicate=2",
+        "good=5", "badms=3", "good=5,badms=3", "good=5,bad=2,loss=1%", "good=0.5,bad=2",
+        "goodms=3600001,badms=1",
+        "goodms=0,badms=1", "lossbad=1", "lossgood=2,good=5,bad=3", "good=5,bad=3,burst=2", "policer=0",
+        "policerburst=5", "policerburst=0,policer=3", "policer=fast", "ecn=yes", "outage=5", "outage=5+",
+        "outage=+5",
+        "outage=5+0", "outage=5+3/3", "outage=5+3/2", "outage=5+3/", "outage=5+3/9/9", "outage=-1+3",
+        "outage=5s+3601s", "outage=604801s+1", "outage=99999999999999999999s+1", "scale=2", "scale=",
         "corrupt=NaN", "rate=２５",
     ])
     func `anything else is refused`(text: String) {
@@ -139,6 +178,32 @@ struct LinkTextTests {
             link.lossBurstThousandths = 1_000 + random.below(999_000)
             link.corrupt = Probability(partsPerTrillion: random.below(Probability.scale))
             link.mtuBytes = 68 + Int(random.below(1_000))
+            if random.below(3) == 0 {
+                link.policer = PolicerParameters(
+                    bitsPerSecond: 1 + random.below(1 << 36), burstBytes: 1 + Int(random.below(1 << 20)))
+            }
+            if random.below(3) == 0 {
+                let length = 1_000 + Int64(random.below(1 << 40))
+                link.outage = Outage(
+                    start: .nanoseconds(Int64(random.below(1 << 48))), length: .nanoseconds(length),
+                    every: random.below(2) == 0
+                        ? nil : .nanoseconds(length + 1 + Int64(random.below(1 << 40))))
+            }
+            if random.below(3) == 0 {
+                link.loss = .zero
+                link.lossBurstThousandths = 1_000
+                link.lossStates = LossStates(
+                    random.below(2) == 0
+                        ? .datagrams(
+                            goodThousandths: 1_000 + random.below(1 << 29),
+                            badThousandths: 1_000 + random.below(1 << 29))
+                        : .time(
+                            good: .nanoseconds(1_000 + Int64(random.below(1 << 41))),
+                            bad: .nanoseconds(1_000 + Int64(random.below(1 << 41)))),
+                    lossGood: Probability(partsPerTrillion: random.below(Probability.scale)),
+                    lossBad: Probability(partsPerTrillion: random.below(Probability.scale)))
+            }
+            link.marksECN = random.below(2) == 0
             let text = link.text
             #expect(try LinkParameters(text: text) == link, "seed \(seed): \(text)")
             var bytes = Array(text.utf8)

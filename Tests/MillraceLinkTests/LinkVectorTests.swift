@@ -40,6 +40,32 @@ struct LinkVectorTests {
                     77, 0, 1_232, 480_000
                 ),
                 (
+                    "states-in-datagrams", "two states with shares of their own",
+                    "good=8,bad=4,lossgood=5%,lossbad=70%", 1, 0, 100, 1_000_000
+                ),
+                ("states-in-time", "states last for time", "goodms=9,badms=4", 1, 0, 100, 1_000_000),
+                (
+                    "states-after-silence", "after a long silence the state is drawn anew",
+                    "goodms=3,badms=3,lossbad=90%", 1, 0, 100, 500_000_000
+                ),
+                (
+                    "policer", "what exceeds rate and burst is dropped, nothing waits",
+                    "policer=6,policerburst=6000", 1, 0, 1_000, 1_000_000
+                ),
+                (
+                    "outage", "a trace stands still while the link is down",
+                    "trace=8:2@3,queue=20000,outage=5+7/30", 1, 0, 1_000, 1_500_000
+                ),
+                (
+                    "outage-without-rate", "what waited leaves at once", "delay=2,outage=5+7/30,queue=4000",
+                    1,
+                    0, 1_000, 1_000_000
+                ),
+                (
+                    "ecn", "a standing queue is marked", "rate=2,queue=10MB,aqm=codel,ecn=on", 1, 0, 1_000,
+                    3_500_000
+                ),
+                (
                     "too-long", "a packet longer than the link's", "mtu=1280,overhead=40", 1, 0, 1_241,
                     1_000_000
                 ),
@@ -51,6 +77,9 @@ struct LinkVectorTests {
         ("refused-share", "a share is at most one", "loss=101%"),
         ("refused-digits", "a bit per second cannot be divided", "rate=1.0000001"),
         ("refused-name", "no such profile", "dial-up"),
+        ("refused-states", "one length is missing", "goodms=90"),
+        ("refused-outage", "longer than its period", "outage=5+30/20"),
+        ("refused-scale", "nothing to multiply", "rtt=60,scale=2"),
         ("refused-empty", "no text", ""),
     ]
 
@@ -61,7 +90,7 @@ struct LinkVectorTests {
         var out: [UInt8] = []
         for i in 0..<count {
             let passage = model.pass(bytes: bytes, now: Instant(nanoseconds: UInt64(i) * every))
-            out += [passage.fate.rawValue, passage.isDuplicated ? 1 : 0, 0, 0]
+            out += [passage.fate.rawValue, (passage.isDuplicated ? 1 : 0) + (passage.isMarked ? 2 : 0), 0, 0]
             out.appendLittleEndian(passage.flippedBit)
             out.appendLittleEndian(passage.duplicateFlippedBit)
             out.appendLittleEndian(passage.at.nanoseconds)
@@ -72,7 +101,7 @@ struct LinkVectorTests {
     @Test func `every vector comes out of the model`() throws {
         if VectorFile.isWriting {
             for v in LinkVectorTests.made {
-                let count = v.name == "codel" ? 200 : v.name == "too-long" ? 2 : 64
+                let count = v.name == "codel" || v.name == "ecn" ? 200 : v.name == "too-long" ? 2 : 64
                 let fields = [
                     ("expect", "ok"), ("why", v.why), ("link", v.link), ("seed", "\(v.seed)"),
                     ("index", "\(v.index)"),

@@ -92,6 +92,15 @@ struct Program {
         #expect(run.object["verdict"] as? String == "falls-behind")
     }
 
+    @Test func `profiles are listed with their sources`() throws {
+        let all = try Program(["profiles", "--json"], seconds: 30)
+        let profiles = try #require(all.object["profiles"] as? [[String: String]])
+        #expect(all.status == 0 && profiles.count == 24)
+        #expect(profiles.allSatisfy { Set($0.keys) == ["name", "down", "up", "about", "source"] })
+        let one = try Program(["profiles", "DSL-25", "--json"], seconds: 30)
+        #expect((one.object["profiles"] as? [[String: String]])?.first?["name"] == "dsl-25")
+    }
+
     @Test(arguments: [
         (["bogus"], Int32(2), "Unexpected argument 'bogus'"),
         (["sequencer", "--source", "recording:/nowhere.mill"], 2, "/nowhere.mill"),
@@ -108,6 +117,13 @@ struct Program {
         (["demo", "--workload", "swap?pols=3"], 2, "pools"),
         (["demo", "--seconds", "1", "--tps", "100", "--accounts", "100", "--link", "rat=3"], 2, "rate"),
         (["keys", "show", "/nowhere"], 2, "/nowhere"),
+        (
+            [
+                "impair", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:9", "--link",
+                "trace:/nowhere.mm",
+            ], 2,
+            "/nowhere.mm: there is no such file"
+        ),
         (["profiles", "dls-25"], 2, "did you mean \"dsl-25\"?"),
         (["impair", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:9", "--link", "dsl-52"], 2, "dsl-5"),
     ])

@@ -77,6 +77,7 @@ public final class ImpairProcess {
                 ("deliveredMbitPerSec", .number(seconds > 0 ? Double(wireBytes) * 8 / seconds / 1e6 : 0)),
                 ("lostDatagrams", .unsigned(link.lost)), ("queueFullDatagrams", .unsigned(link.queueFull)),
                 ("managedDatagrams", .unsigned(link.managed)), ("tooLongDatagrams", .unsigned(link.tooLong)),
+                ("policedDatagrams", .unsigned(link.policed)), ("markedDatagrams", .unsigned(link.marked)),
                 ("reorderedDatagrams", .unsigned(link.reordered)),
                 ("duplicatedDatagrams", .unsigned(link.duplicated)),
                 ("corruptedDatagrams", .unsigned(link.corrupted)),
@@ -105,7 +106,7 @@ public final class ImpairProcess {
                 "  \(name) \(rate) Mbit/s, \(link.deliveredDatagrams) of \(link.offeredDatagrams) delivered"
             let drops = [
                 ("lost", link.lost), ("queue full", link.queueFull), ("managed", link.managed),
-                ("too long", link.tooLong),
+                ("too long", link.tooLong), ("policed", link.policed), ("marked", link.marked),
                 ("reordered", link.reordered), ("duplicated", link.duplicated), ("corrupted", link.corrupted),
             ]
             for (what, count) in drops where count > 0 { text += ", \(count) \(what)" }

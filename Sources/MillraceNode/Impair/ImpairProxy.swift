@@ -98,6 +98,8 @@ public final class ImpairProxy {
     private var store: DatagramStore
     private var loads: [Load] = []
     private var timer: LoopTimer?
+    /// The links' time 0: traces and outages count from the proxy's start.
+    private let origin = Machine.now
     private var counted = ImpairCounters()
     private var closedKernelDrops: UInt64 = 0
 
@@ -178,8 +180,8 @@ public final class ImpairProxy {
         }
         let fate =
             isUp
-            ? up.send(bytes: bytes.count, token: UInt64(slot), now: now)
-            : down.send(bytes: bytes.count, token: UInt64(slot), now: now)
+            ? up.send(bytes: bytes.count, token: UInt64(slot), now: linkTime(now))
+            : down.send(bytes: bytes.count, token: UInt64(slot), now: linkTime(now))
         guard fate == .delivered else {
             store.give(slot)
             return
@@ -198,18 +200,21 @@ public final class ImpairProxy {
             return
         }
         let now = Machine.now
-        if next <= now {
+        if next <= linkTime(now) {
             deliver(now: now)
             return
         }
         // The next multiple of the granularity.
         let grain = UInt64(max(options.granularity.nanoseconds, 1))
         let (sum, over) = next.nanoseconds.addingReportingOverflow(grain - 1)
-        timer?.set(over ? next : Instant(nanoseconds: sum / grain * grain))
+        let due = Instant(nanoseconds: over ? next.nanoseconds : sum / grain * grain)
+        timer?.set(origin + (due - .zero))
     }
 
+    private func linkTime(_ now: Instant) -> Instant { .zero + (now - origin) }
+
     private func deliver(now: Instant) {
-        while let arrival = up.popDelivered(now: now) {
+        while let arrival = up.popDelivered(now: linkTime(now)) {
             let load = loads[Int(arrival.token)]
             if let client = clients[Int(load.client)], client.generation == load.generation {
                 let sent = send(arrival, load, through: client.socket, to: entrances[client.route].upstream)
@@ -217,7 +222,7 @@ public final class ImpairProxy {
             }
             if arrival.isLast { store.give(UInt32(arrival.token)) }
         }
-        while let arrival = down.popDelivered(now: now) {
+        while let arrival = down.popDelivered(now: linkTime(now)) {
             let load = loads[Int(arrival.token)]
             if let client = clients[Int(load.client)], client.generation == load.generation {
                 let sent = send(arrival, load, through: entrances[client.route].socket, to: client.address)
