@@ -112,7 +112,7 @@ struct MeasureCodec: ParsableCommand {
             throw Failure(.failed, "\(name): no transactions to measure after the first \(skip)")
         }
         if let html {
-            let command = CodecPage.shell(["millrace"] + CommandLine.arguments.dropFirst())
+            let command = Page.shell(["millrace"] + CommandLine.arguments.dropFirst())
             let file = try TextOutput(path: html)
             try file.write(CodecPage(report: report, command: command).html)
             try file.commit()
