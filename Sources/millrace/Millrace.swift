@@ -11,6 +11,7 @@ struct Millrace: ParsableCommand {
         subcommands: [
             DemoCommand.self,
             SimulateCommand.self,
+            FrontierCommand.self,
             Sequencer.self,
             Relay.self,
             Replica.self,

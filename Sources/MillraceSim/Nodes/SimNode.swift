@@ -49,8 +49,9 @@ final class SimNode {
     /// How old the newest state was, every 10 ms while the stream ran: what the verdict is about. A node that gets
     /// nothing for a minute and then everything shows few large lags, and a minute of growing age.
     var staleness = LagSeries()
-    /// Of the latest mini-block since the last sample.
-    var lastLagMicroseconds: UInt32 = 0
+    /// Since the last sample.
+    var peakLagMicroseconds: UInt32 = 0
+    var peakQueueBytes = 0
     /// Bytes that came through the link down, whatever became of them.
     var arrivedBytes: UInt64 = 0
     var appliedHeight: UInt64 = 0

@@ -9,19 +9,44 @@ public struct Timeline: Sendable {
     struct Point: BitwiseCopyable, Sendable {
         /// Milliseconds since the first mini-block; negative before.
         var atMilliseconds: Int32
-        /// The lag of the last mini-block applied since the last sample, in microseconds; 0 when none was.
+        /// How old a replica's newest state was at most since the last sample, in microseconds: the largest lag of what was
+        /// applied, or the wait for what was not. 0 when there was nothing to wait for.
         var lagMicroseconds: UInt32
         /// Through the link down since the last sample.
         var downBytes: UInt32
+        /// The most that waited before the link down since the last sample.
         var queuedBytes: UInt32
         var isCut: Bool
     }
-    /// Of at most `nodesMax` nodes, the replicas first.
-    static let nodesMax = 16
+    /// Of at most `nodesMax` nodes, the replicas first; a result keeps the `drawnMax` that have most to show.
+    static let nodesMax = 128
+    static let drawnMax = 16
     static let pointsMax = 20_000
     var nodes: [UInt32] = []
     var points: [[Point]] = []
     var lastDown: [UInt64] = []
+}
+
+extension Timeline {
+    /// What of it is drawn: the worst replicas and the best one, in the order of nodes.
+    func drawn(_ results: [NodeResult]) -> Timeline {
+        guard nodes.count > Timeline.drawnMax else { return self }
+        let ranked = nodes.indices.sorted { a, b in
+            let (x, y) = (results[Int(nodes[a])], results[Int(nodes[b])])
+            if x.role != y.role { return x.role == .replica }
+            let (p, q) = (SimulationPage.badness(x), SimulationPage.badness(y))
+            return p == q ? a < b : p > q
+        }
+        var chosen = Array(ranked.prefix(Timeline.drawnMax))
+        if let best = ranked.last(where: { results[Int(nodes[$0])].role == .replica }), !chosen.contains(best)
+        {
+            chosen[chosen.count - 1] = best
+        }
+        chosen.sort()
+        return Timeline(
+            nodes: chosen.map { nodes[$0] }, points: chosen.map { points[$0] },
+            lastDown: chosen.map { lastDown[$0] })
+    }
 }
 
 extension SimNode {
@@ -30,7 +55,22 @@ extension SimNode {
         lag.append(
             sealedAtMicroseconds: NodeClock.epochMicroseconds &+ (sealedAt &- begin) / 1_000,
             lagMicroseconds: lagNanoseconds / 1_000)
-        lastLagMicroseconds = UInt32(clamping: lagNanoseconds / 1_000)
+        peakLagMicroseconds = max(peakLagMicroseconds, UInt32(clamping: lagNanoseconds / 1_000))
+    }
+
+    /// After a datagram went into the link down: sampling alone would look between mini-blocks, when nothing waits.
+    func noteQueue(at now: UInt64) {
+        peakQueueBytes = max(peakQueueBytes, down.queuedBytes(now: Instant(nanoseconds: now)))
+    }
+
+    /// An outage of the link down is under way.
+    func isLineDown(at now: UInt64) -> Bool {
+        guard let outage = down.parameters.outage, now >= UInt64(outage.start.nanoseconds) else {
+            return false
+        }
+        let passed = now - UInt64(outage.start.nanoseconds)
+        let within = outage.every.map { passed % UInt64($0.nanoseconds) } ?? passed
+        return within < UInt64(outage.length.nanoseconds)
     }
 
     func arrived(_ wireBytes: UInt16) { arrivedBytes &+= UInt64(wireBytes) }
@@ -48,19 +88,30 @@ extension Simulation {
         let at = (Instant(nanoseconds: now) - Instant(nanoseconds: streamBegins)).milliseconds
         for (i, index) in timeline.nodes.enumerated() where timeline.points[i].count < Timeline.pointsMax {
             let node = nodes[Int(index)]
-            let queued = node.hasDown ? node.down.queuedBytes(now: Instant(nanoseconds: now)) : 0
+            if node.hasDown { node.noteQueue(at: now) }
+            let lag = max(node.peakLagMicroseconds, ageMicroseconds(node))
             timeline.points[i].append(
                 Timeline.Point(
-                    atMilliseconds: Int32(clamping: at), lagMicroseconds: node.lastLagMicroseconds,
+                    atMilliseconds: Int32(clamping: at), lagMicroseconds: lag,
                     downBytes: UInt32(clamping: node.arrivedBytes - timeline.lastDown[i]),
-                    queuedBytes: UInt32(clamping: queued),
+                    queuedBytes: UInt32(clamping: node.peakQueueBytes),
                     isCut: side[Int(index)] != 0 || incomingCut[Int(index)] || node.core == nil
-                        || node.isPaused))
+                        || node.isPaused || node.isLineDown(at: now)))
             timeline.lastDown[i] = node.arrivedBytes
-            node.lastLagMicroseconds = 0
+            node.peakLagMicroseconds = 0
+            node.peakQueueBytes = 0
         }
         let next = now + UInt64(Simulation.sampleInterval.nanoseconds)
         if next <= runEnds { queue.push(Event(at: next, kind: .sample)) }
+    }
+
+    /// How old a replica's newest state is, as long as there is a newer one to have.
+    private func ageMicroseconds(_ node: SimNode) -> UInt32 {
+        guard node.role == .replica, now > streamBegins, node.appliedHeight < UInt64(sealedAt.count) else {
+            return 0
+        }
+        let newest = node.appliedHeight == 0 ? streamBegins : sealedAt[Int(node.appliedHeight) - 1]
+        return UInt32(clamping: (now - newest) / 1_000)
     }
 
     /// How old every replica's state is, at the moment of a seal.

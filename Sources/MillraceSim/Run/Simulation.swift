@@ -248,6 +248,7 @@ public final class Simulation {
         // A partition that began while it was under way stops it here.
         guard isOpen(flight.from, flight.to) else { return flights.give(item) }
         let passage = node.down.pass(bytes: Int(flight.wireBytes), now: Instant(nanoseconds: now))
+        node.noteQueue(at: now)
         guard passage.isDelivered else { return flights.give(item) }
         if passage.isDuplicated {
             var copy = flight

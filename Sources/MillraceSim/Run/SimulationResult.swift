@@ -81,6 +81,9 @@ public struct SimulationResult: Sendable {
     public var sequencerUplinkRatio: Double
     let timeline: Timeline
     var timelineNames: [String]
+    /// What ran and where everyone stood, for the report.
+    let plan: Scenario
+    let places: [NodePlace]
 
     public var nodeSecondsPerSecond: Double {
         wallSeconds > 0 ? Double(nodeCount) * seconds / wallSeconds : 0
@@ -95,6 +98,7 @@ extension Simulation {
         let results: [NodeResult] = nodes.map { summary(of: $0, stream) }
         for node in nodes { final.fold(node.appliedHeight) }
         let replicas = results.filter { $0.role == .replica }
+        let timeline = timeline.drawn(results)
         let judged = replicas.isEmpty ? results : replicas
         let verdict = judged.map(\.verdict).reduce(LinkVerdict.keepsUp) { $0.worse(than: $1) }
         let sequencerSent = sequencer.statistics.sent.total + 28 * sequencer.ledger.sentDatagrams
@@ -106,7 +110,8 @@ extension Simulation {
             streamMbitPerSec: stream.wireBits / 1e6, transactionsPerSecond: stream.transactions,
             verdict: verdict, nodes: results, links: nodes.flatMap { lines(of: $0) }, failures: [],
             sequencerUplinkRatio: streamBytes > 0 ? Double(sequencerSent) / streamBytes : 0,
-            timeline: timeline, timelineNames: timeline.nodes.map { nodes[Int($0)].name })
+            timeline: timeline, timelineNames: timeline.nodes.map { nodes[Int($0)].name },
+            plan: scenario, places: places())
         told.failures = failures(told)
         return told
     }

@@ -29,6 +29,7 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "full: real payloads, coded and applied; network: real protocol, payloads by reference.")
     var fidelity = "full"
     @Option(help: "Equal seeds give equal runs.") var seed: UInt64 = 1
+    @Option(help: "Write the run as one self-contained HTML page.") var report: String?
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -57,6 +58,10 @@ struct SimulateCommand: ParsableCommand {
             line, workload: spec, seconds: seconds, fidelity: fidelity, replicas: replicas,
             parityCount: parity)
         let result = try simulate(scenario, seed: seed)
+        if let report {
+            let command = Page.shell(["millrace"] + CommandLine.arguments.dropFirst())
+            try writePage(SimulationPage(result, command: command).html, to: report)
+        }
         output.result(result.json, result.text)
         if result.verdict == .fallsBehind || !result.failures.isEmpty {
             throw Failure(.verification, result.failures.first ?? "the verdict is \(result.verdict.sentence)")
@@ -65,14 +70,18 @@ struct SimulateCommand: ParsableCommand {
 }
 
 /// Runs a scenario with progress on a terminal.
-func simulate(_ scenario: Scenario, seed: UInt64, sizes: PayloadSizes? = nil) throws -> SimulationResult {
-    do throws(WorkloadError) {
+func simulate(
+    _ scenario: Scenario, seed: UInt64, sizes: PayloadSizes? = nil,
+    prepare: (Simulation) throws -> Void = { _ in }
+) throws -> SimulationResult {
+    do {
         var sizes = sizes
         if sizes == nil, scenario.fidelity == .network {
             sizes = try measureSizes(scenario.workload, seconds: scenario.seconds)
         }
         var progress = Progress("simulated ms", of: UInt64(scenario.seconds) * 1_000)
         let simulation = try Simulation(scenario, seed: seed, sizes: sizes)
+        try prepare(simulation)
         let begin = Date()
         try simulation.run { passed in
             progress.update(UInt64(max(passed.milliseconds, 0)))
@@ -80,7 +89,7 @@ func simulate(_ scenario: Scenario, seed: UInt64, sizes: PayloadSizes? = nil) th
         }
         progress.end()
         return simulation.result(wallSeconds: Date().timeIntervalSince(begin))
-    } catch { throw Failure(.failed, error.description) }
+    } catch let error as WorkloadError { throw Failure(.failed, error.description) }
 }
 
 /// Seconds of stream that are really encoded for the sizes of a longer run.
