@@ -59,6 +59,8 @@ public final class Simulation {
     var sealedAt: [UInt64] = []
     public private(set) var eventCount: UInt64 = 0
     var timeline = Timeline()
+    /// Whose datagrams are written to a file, and where.
+    var capture: (node: UInt32, file: PacketCapture)?
     /// Called after every event by the swarm's checks.
     var oracle: ((Simulation) -> Void)?
     /// Why the run was broken off by an oracle.
@@ -153,6 +155,7 @@ public final class Simulation {
             }
         }
         now = runEnds
+        capture?.file.flush(through: .max)
         for node in nodes { checkLedger(node) }
     }
 
@@ -221,6 +224,7 @@ public final class Simulation {
         var flight = Flight(
             from: node.index, to: to, fromPort: node.address.port, toPort: datagram.to.port, count: 0,
             wireBytes: UInt16(clamping: wireBytes), flippedBit: Passage.noBit, slot: 0, isLarge: false)
+        captureSent(flight, node, to: datagram.to, bytes, at: time)
         guard node.hasUp else { return launch(flight, bytes, at: time + way) }
         let passage = node.up.pass(bytes: wireBytes, now: Instant(nanoseconds: time))
         guard passage.isDelivered else { return }
@@ -266,6 +270,7 @@ public final class Simulation {
         let flight = flights[item]
         let node = nodes[Int(flight.to)]
         node.arrived(flight.wireBytes)
+        captureArrived(flight, node)
         trace.fold(UInt64(flight.wireBytes))
         guard node.core != nil, flight.toPort == node.address.port else {
             node.ledger.unreceived &+= UInt64(flight.wireBytes)

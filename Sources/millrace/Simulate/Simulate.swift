@@ -30,6 +30,8 @@ struct SimulateCommand: ParsableCommand {
     var fidelity = "full"
     @Option(help: "Equal seeds give equal runs.") var seed: UInt64 = 1
     @Option(help: "Write the run as one self-contained HTML page.") var report: String?
+    @Option(help: "Write the datagrams that pass one node's links as a pcapng file.") var pcapng: String?
+    @Option(help: "The node of --pcapng (default: the first replica).") var pcapngNode: String?
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -57,7 +59,10 @@ struct SimulateCommand: ParsableCommand {
         let scenario = Scenario.link(
             line, workload: spec, seconds: seconds, fidelity: fidelity, replicas: replicas,
             parityCount: parity)
-        let result = try simulate(scenario, seed: seed)
+        if pcapngNode != nil, pcapng == nil { throw Failure(.usage, "--pcapng-node needs --pcapng FILE") }
+        let captured = try pcapng.map { try CaptureFile(path: $0, node: pcapngNode) }
+        let result = try simulate(scenario, seed: seed) { try captured?.begin($0) }
+        try captured?.end()
         if let report {
             let command = Page.shell(["millrace"] + CommandLine.arguments.dropFirst())
             try writePage(SimulationPage(result, command: command).html, to: report)
