@@ -105,7 +105,10 @@ public struct SimulationPage {
                 "\(who)\(worst.stallsText), the longest "
                     + "\(milliseconds(worst.longestStallMs)); it caught up.")
         case .fallsBehind:
-            let behind = "\(Page.grouped(worst.heightsBehind)) mini-blocks behind at the end"
+            let behind =
+                worst.heightsBehind > 0
+                ? "\(Page.grouped(worst.heightsBehind)) mini-blocks behind at the end"
+                : "it caught up only when the stream was over"
             let shortage = worst.shortage.map { "\($0.sentence); " } ?? ""
             let sentence =
                 "\(shortage)\(behind), its state growing older by \(fixed(worst.slopeMsPerSec, 0)) ms a second."
