@@ -19,22 +19,23 @@ struct NodeClock {
         self.skew = skew
     }
 
-    /// The node's monotonic clock at virtual time `truth`.
+    /// The node's monotonic clock at virtual time `truth`: to the nanosecond, so that it never runs backwards.
     func local(_ truth: UInt64) -> Instant {
         if driftPPM == 0 { return Instant(nanoseconds: truth) }
-        let drift = Int64(clamping: truth) / 1_000_000 * driftPPM
-        return Instant(nanoseconds: truth) + .nanoseconds(drift)
+        let (millions, rest) = (Int64(clamping: truth) / 1_000_000, Int64(truth % 1_000_000))
+        return Instant(nanoseconds: truth) + .nanoseconds(millions * driftPPM + rest * driftPPM / 1_000_000)
     }
 
     /// The first moment of virtual time at which the node's clock shows `local` or more.
     func truth(_ local: Instant) -> UInt64 {
         if driftPPM == 0 || local == .distantFuture { return local.nanoseconds }
-        // Off by no more than a step of the drift; put right by looking.
-        let guess = local - .nanoseconds(Int64(clamping: local.nanoseconds) / 1_000_000 * driftPPM)
-        var truth = guess.nanoseconds
-        let step: UInt64 = 1_000_000
-        while truth > step, self.local(truth - step) >= local { truth -= step }
-        while self.local(truth) < local { truth += max(1, (local - self.local(truth)).nanoseconds.magnitude) }
+        // local = truth × (10^6 + drift) / 10^6; rounding is put right by looking.
+        let (high, low) = local.nanoseconds.multipliedFullWidth(by: 1_000_000)
+        let rate = UInt64(1_000_000 + driftPPM)
+        guard high < rate else { return .max }
+        var truth = rate.dividingFullWidth((high, low)).quotient
+        truth -= min(truth, 2)
+        while self.local(truth) < local { truth += 1 }
         return truth
     }
 

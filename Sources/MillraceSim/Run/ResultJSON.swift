@@ -35,6 +35,7 @@ extension NodeResult {
             ("lagMsMax", .number(lagMsMax)), ("slopeMsPerSec", .number(slopeMsPerSec)),
             ("stalls", .integer(Int64(stalls))), ("longestStallMs", .number(longestStallMs)),
             ("appliedHeight", .unsigned(appliedHeight)), ("heightsBehind", .unsigned(heightsBehind)),
+            ("heightAtStreamEnd", .unsigned(heightAtStreamEnd)),
             ("processorShare", .number(processorShare)),
             ("bytes", received.json), ("datagrams", .unsigned(datagramsReceived)), ("bytesSent", sent.json),
         ]

@@ -67,6 +67,8 @@ public final class Simulation {
     var brokenOff: String?
     /// Every applied height, told to the oracles.
     var onApplied: ((SimNode, AppliedMiniBlock) -> Void)?
+    /// Every datagram that came through its receiver's link, told at that time.
+    var onDelivered: ((SimNode, Flight) -> Void)?
 
     /// `sizes` is the load at `network` fidelity; at `full` the stream is generated as it goes.
     public init(_ scenario: Scenario, seed: UInt64, sizes: PayloadSizes?) throws(WorkloadError) {
@@ -239,10 +241,7 @@ public final class Simulation {
 
     private func launch(_ flight: Flight, _ bytes: UnsafeRawBufferPointer, at time: UInt64) {
         let item = flights.take(flight, bytes)
-        queue.push(
-            Event(
-                at: time, item: item, node: flight.to,
-                kind: nodes[Int(flight.to)].hasDown ? .arrive : .deliver))
+        queue.push(Event(at: time, item: item, node: flight.to, kind: .arrive))
     }
 
     /// A datagram reaches the far side of its receiver's link.
@@ -251,6 +250,7 @@ public final class Simulation {
         let node = nodes[Int(flight.to)]
         // A partition that began while it was under way stops it here.
         guard isOpen(flight.from, flight.to) else { return flights.give(item) }
+        guard node.hasDown else { return deliver(item) }
         let passage = node.down.pass(bytes: Int(flight.wireBytes), now: Instant(nanoseconds: now))
         node.noteQueue(at: now)
         guard passage.isDelivered else { return flights.give(item) }
@@ -271,6 +271,7 @@ public final class Simulation {
         let node = nodes[Int(flight.to)]
         node.arrived(flight.wireBytes)
         captureArrived(flight, node)
+        onDelivered?(node, flight)
         trace.fold(UInt64(flight.wireBytes))
         guard node.core != nil, flight.toPort == node.address.port else {
             node.ledger.unreceived &+= UInt64(flight.wireBytes)

@@ -18,6 +18,8 @@ public struct NodeResult: Sendable {
     public var longestStallMs = 0.0
     public var appliedHeight: UInt64 = 0
     public var heightsBehind: UInt64 = 0
+    /// How far it was when the last mini-block was sealed.
+    public var heightAtStreamEnd: UInt64 = 0
     /// Why it stopped for good, if it did.
     public var stopped: String?
     public var received = ByteLedger()
@@ -154,6 +156,7 @@ extension Simulation {
         (result.lagMsP50, result.lagMsP99, result.lagMsP999) = (points[0], points[1], points[2])
         result.lagMsMax = node.lag.maximum
         result.appliedHeight = node.appliedHeight
+        result.heightAtStreamEnd = node.appliedAtStreamEnd
         result.heightsBehind = tip > node.appliedHeight ? tip - node.appliedHeight : 0
         let judgement = node.staleness.judge(
             heightsBehind: node.behindAtStreamEnd, complete: result.heightsBehind == 0 && node.stops.isEmpty)
