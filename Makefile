@@ -4,7 +4,7 @@ SWIFT ?= swift
 FUZZ_SECONDS ?= 60
 RELEASE_FLAGS = -c release --static-swift-stdlib
 
-.PHONY: help deps build release demo test check format format-check vectors payload-hashes fuzz fuzz-smoke bench purity simulate clean
+.PHONY: help deps build release demo test check format format-check vectors payload-hashes fuzz fuzz-smoke bench purity simulate validate clean
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -53,6 +53,10 @@ fuzz-smoke: deps ## Every fuzz target for a few seconds, and the canary that mus
 bench: deps ## The benchmarks: every row beside its peer or limit from the same run.
 	$(SWIFT) build $(RELEASE_FLAGS) --product millrace-bench
 	.build/release/millrace-bench all
+
+validate: release ## The links beside closed forms, and the simulator beside real processes in network namespaces (root).
+	.build/release/millrace measure links
+	Tests/Validate/network --binary .build/release/millrace
 
 clean: ## Forget the build.
 	rm -rf .build

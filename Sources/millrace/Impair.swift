@@ -26,6 +26,8 @@ struct Impair: ParsableCommand {
     @Option(help: "The link from clients to the upstream (default: --link, or none).") var up: String?
     @Option(help: "The link back.") var down: String?
     @Option(help: "Equal seeds lose the same datagrams.") var seed: UInt64 = 1
+    @Option(help: "Which of the lines that share the seed; a simulated node's line has the node's number.")
+    var line: UInt64 = 0
     @Option(help: "Microseconds within which arrivals leave together; smaller costs more CPU.")
     var granularity: Int64 = 500
     @Option(help: "Clients served at a time.") var clientsMax = 256
@@ -49,6 +51,7 @@ struct Impair: ParsableCommand {
         options.up = try parameters(up ?? link ?? "none", .up)
         options.down = try parameters(down ?? link ?? "none", .down)
         options.seed = Seed(seed)
+        options.line = line
         options.granularity = .microseconds(granularity)
         options.clientsMax = clientsMax
         let seconds = statsEvery ?? (status.statusLines ? 0.5 : nil)

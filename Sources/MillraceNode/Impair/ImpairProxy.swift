@@ -30,6 +30,8 @@ public struct ImpairOptions: Sendable {
     public var up = LinkParameters()
     public var down = LinkParameters()
     public var seed = Seed(1)
+    /// Which of the lines that share the seed. A simulated node's line has the node's number: the same losses and jitter.
+    public var line: UInt64 = 0
     /// Datagrams that arrive within this time leave together.
     public var granularity = Interval.microseconds(500)
     public var clientsMax = 256
@@ -107,8 +109,8 @@ public final class ImpairProxy {
     public init(on loop: EventLoop, _ options: ImpairOptions) throws(LoopError) {
         self.loop = loop
         self.options = options
-        up = LinkPipe(options.up, seed: options.seed, index: 0)
-        down = LinkPipe(options.down, seed: options.seed, index: 1)
+        up = LinkPipe(options.up, seed: options.seed, index: options.line &* 2)
+        down = LinkPipe(options.down, seed: options.seed, index: options.line &* 2 &+ 1)
         store = DatagramStore(bytesMax: options.bytesUnderWayMax)
         timer = try LoopTimer(on: loop) { [unowned self] in deliver(now: Machine.now) }
         do {

@@ -10,7 +10,7 @@ import MillraceWorkload
 
 struct Measure: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure a part on its own.", subcommands: [MeasureCodec.self])
+        abstract: "Measure a part on its own.", subcommands: [MeasureCodec.self, MeasureLinks.self])
 }
 
 struct MeasureCodec: ParsableCommand {

@@ -32,6 +32,8 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Write the run as one self-contained HTML page.") var report: String?
     @Option(help: "Write the datagrams that pass one node's links as a pcapng file.") var pcapng: String?
     @Option(help: "The node of --pcapng (default: the first replica).") var pcapngNode: String?
+    @Option(help: .hidden) var encodeNs: Int64?
+    @Option(help: .hidden) var applyNs: Int64?
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -56,9 +58,14 @@ struct SimulateCommand: ParsableCommand {
                 text: link, down: try LinkParameters(text: link, direction: .down),
                 up: try LinkParameters(text: link, direction: .up))
         } catch { throw Failure(.usage, error.description) }
-        let scenario = Scenario.link(
+        var scenario = Scenario.link(
             line, workload: spec, seconds: seconds, fidelity: fidelity, replicas: replicas,
             parityCount: parity)
+        // What a transaction costs the machine that is compared with (Tests/Validate/network).
+        for i in scenario.groups.indices {
+            if let encodeNs { scenario.groups[i].processor.encodeNanoseconds = encodeNs }
+            if let applyNs { scenario.groups[i].processor.applyNanoseconds = applyNs }
+        }
         if pcapngNode != nil, pcapng == nil { throw Failure(.usage, "--pcapng-node needs --pcapng FILE") }
         let captured = try pcapng.map { try CaptureFile(path: $0, node: pcapngNode) }
         let result = try simulate(scenario, seed: seed) { try captured?.begin($0) }
