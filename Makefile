@@ -26,7 +26,7 @@ test: build ## All tests.
 	$(SWIFT) test --skip-build --skip Programs
 	$(SWIFT) test --skip-build --filter Programs
 
-check: format-check test purity payload-hashes fuzz-smoke ## What CI runs.
+check: format-check test purity payload-hashes fuzz-smoke simulate ## What CI runs.
 
 format: ## Rewrite the sources in the house format.
 	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests
@@ -57,6 +57,9 @@ bench: deps ## The benchmarks: every row beside its peer or limit from the same 
 validate: release ## The links beside closed forms, and the simulator beside real processes in network namespaces (root).
 	.build/release/millrace measure links
 	Tests/Validate/network --binary .build/release/millrace
+
+simulate: release ## Every scenario of Simulations/, the seeds that once failed, and two hundred seeds of the swarm.
+	.ci/simulations .build/release/millrace
 
 clean: ## Forget the build.
 	rm -rf .build

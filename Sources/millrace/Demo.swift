@@ -26,9 +26,9 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "Seed of the workload and of the links.") var seed: UInt64 = 1
     @Option(help: "Play this .mill recording instead of a workload.") var recording: String?
     @Option(help: "Relays between the sequencer and the replicas.") var relays = 2
-    @Option(help: "Replicas, each behind a line of its own.") var replicas = 3
+    @Option(help: "Replicas, each behind a line of its own.") var replicas = 2
     @Option(help: "Each replica's line, as `millrace impair` takes it.") var link =
-        "rate=40,rtt=50,loss=0.01"
+        "rate=12,rtt=100,loss=0.01"
     @Option(help: "Parity shreds per slice.") var parity = 4
     @Option(help: "Kill the first relay (SIGKILL) after this many seconds of stream.") var killRelay: Double?
     @Option(help: "Keep the recording, keys and logs in this folder.") var keep: String?

@@ -1,6 +1,9 @@
 /// How many parity stripes a receiver buys: from the loss it measures, how large slices are, and what a repair would cost
 /// it in time (Spec 60.4, rule 9). Integers only.
 ///
+/// Parity helps against chance, not against a full link: while the round trip stands well above its minimum, the losses
+/// are the queue's, more parity makes more of them, and so a stripe is given back at every decision.
+///
 /// The smallest m with m ≥ µ + z √µ, where µ = (K + m) p is what a slice loses on average and z grows with the round trip:
 /// the dearer a repair, the rarer it should be. It rises at once and falls after five quiet seconds.
 
@@ -37,13 +40,23 @@ struct ParityController {
         dataCount16 += (dataCount * 16 - dataCount16) / 16
     }
 
-    /// Whether `stripes` changed. `ceiling` is how many parity shreds slices have.
-    mutating func decide(roundTrip: Interval, ceiling: Int, now: Instant) -> Bool {
+    /// The queue in front of the link is long when it takes this much time.
+    static let queueDelay = Interval.milliseconds(40)
+
+    /// Whether `stripes` changed. `roundTrip` is the longest of the parents', `queued` the most that any of them stands
+    /// above its minimum, `ceiling` how many parity shreds slices have.
+    mutating func decide(roundTrip: Interval, queued: Interval, ceiling: Int, now: Instant) -> Bool {
         guard now >= decideAt, expected >= ParityController.sampleMin else { return false }
         decideAt = now + ParityController.decideInterval
         let loss = missing * 65_536 / expected
         (expected, missing) = (0, 0)
         if loss > ParityController.outage65536 { return false }
+        if queued > ParityController.queueDelay {
+            quiet = 0
+            guard stripes > floor else { return false }
+            stripes -= 1
+            return true
+        }
         loss65536 += (loss - loss65536) / (loss > loss65536 ? 2 : 8)
         let wanted = min(max(stripesFor(roundTrip), floor), max(ceiling, floor))
         if wanted > stripes {

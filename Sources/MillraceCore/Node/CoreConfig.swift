@@ -61,7 +61,7 @@ public struct ServingConfig: Sendable {
 public struct FollowingConfig: Sendable {
     public var parents: [PeerEndpoint]
     /// The fewest parity stripes to subscribe to, over all parents; measured loss buys more.
-    public var parityStripes = 2
+    public var parityStripes = 1
     /// What this node's own link can receive; 0 when not known. It is split over the parents as their budgets.
     public var linkKilobitsPerSecond: UInt32 = 0
     /// Shreds asked for and not yet answered, all parents together. The window starts small and adapts; this is its cap.

@@ -80,8 +80,35 @@ final class Endpoint {
         if index < peers.count, peers[index] === peer { peers[index] = nil }
         connected.removeAll { $0 === peer }
         withOpenDatagram.removeAll { $0 === peer }
-        if let open = peer.open { pool.release(open) }
+        if let open = peer.open {
+            uncount(pool.bytes(of: open), count: peer.openCount)
+            pool.release(open)
+        }
         peer.open = nil
+    }
+
+    /// Frames of a datagram that is not sent after all were counted when they were written.
+    private func uncount(_ datagram: UnsafeMutableRawBufferPointer, count: Int) {
+        let first = SessionTable.headerBytes
+        let plaintext = UnsafeRawBufferPointer(rebasing: datagram[first..<first + count])
+        var reader = FrameReader(
+            RawSpan(_unsafeBytes: plaintext), leavesOutSymbols: payloads == .byReference)
+        while true {
+            let start = reader.offset + reader.leftOutBytes
+            guard let frame = try? reader.next() else { return }
+            let bytes = UInt64(reader.offset + reader.leftOutBytes - start)
+            switch frame {
+            case .header: statistics.sent.header &-= bytes
+            case .shred(_, _, _, .some): statistics.sent.repair &-= bytes
+            case .shred(_, let index, _, nil):
+                if index < WireLimits.firstParityStripe {
+                    statistics.sent.payload &-= bytes
+                } else {
+                    statistics.sent.parity &-= bytes
+                }
+            default: statistics.sent.control &-= bytes
+            }
+        }
     }
 
     // MARK: Packing
@@ -195,6 +222,7 @@ final class Endpoint {
             let count = sessions.seal(
                 pool.bytes(of: handle), plaintextCount: plaintextCount, for: peer.session, now: now)
         else {
+            uncount(pool.bytes(of: handle), count: plaintextCount)
             pool.release(handle)
             return
         }

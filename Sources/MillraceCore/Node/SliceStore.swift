@@ -37,6 +37,16 @@ final class SliceStore {
         floor = max(height, 1)
     }
 
+    /// Lets heights from `height` on be held, where so far nothing below the floor was ever held. False when the ring does not
+    /// reach that far.
+    func lowerFloor(to height: UInt64) -> Bool {
+        guard floor > 0, height > 0, height <= floor, tip < height + SliceStore.heightsMax else {
+            return false
+        }
+        floor = height
+        return true
+    }
+
     /// What covers `height`, if anything does.
     func entry(_ height: UInt64) -> HeightEntry? {
         guard floor > 0, height >= floor, let entry = table[Int(height % SliceStore.heightsMax)],

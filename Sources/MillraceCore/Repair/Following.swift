@@ -65,8 +65,9 @@ final class Following {
     var nextTick: Instant
     /// Since when `next` has been the lowest gap.
     var nextSince: Instant
-    /// Shreds per mini-block, smoothed, times 16: what a catch-up request of so many heights will bring.
-    var shredsPerHeight16 = 32 * 16
+    /// Shreds per mini-block, smoothed, times 16: what a catch-up request of so many heights will bring. The guess before
+    /// the first is the stream of 100,000 TPS; it is soon forgotten.
+    var shredsPerHeight16 = 9 * 16
     /// The stream ends at this height; nil while it goes on.
     var endHeight: UInt64?
     /// Two signed headers that contradict each other were seen.
@@ -321,7 +322,7 @@ final class Following {
         guard let record = store.admit(header, hash: hash, encoded: bytes, now: now) else { return }
         endpoint.statistics.headersAccepted &+= 1
         if next == 0 {
-            next = header.firstHeight
+            next = joinHeight(header.firstHeight)
             nextSince = now
         }
         if header.isEndOfStream { endHeight = header.lastHeight }
@@ -340,6 +341,22 @@ final class Following {
             self.store(symbol, index: index, in: record, from: peer, now: now)
         }
     }
+
+    /// Where a relay begins that sees its first header: a little before it, if a parent still holds that. Otherwise what was
+    /// lost in front of the first header would be lost to all its children.
+    private func joinHeight(_ first: UInt64) -> UInt64 {
+        var floor = first
+        for i in parents.indices where parents[i].isConnected {
+            // A parent that has told of no floor yet had nothing when it last spoke: it holds all that came since.
+            if let status = peer(i)?.status { floor = min(floor, max(status.floor, 1)) }
+        }
+        let wanted = first > Following.joinHeightsMax ? first - Following.joinHeightsMax : 1
+        let begin = max(floor, wanted)
+        return store.lowerFloor(to: begin) ? begin : first
+    }
+
+    /// A second of stream.
+    static let joinHeightsMax: UInt64 = 100
 
     /// Notes what each parent owes of a new slice.
     private func owe(_ record: SliceRecord, now: Instant) {
@@ -463,9 +480,10 @@ final class Following {
     func advance(now: Instant) {
         let before = next
         while next > 0, let entry = store.entry(next), entry.isComplete {
-            let shreds = entry.slices.reduce(0) { $0 + ($1?.dataCount ?? 0) + 1 }
+            // Headers are not counted: they answer no request by number.
+            let shreds = entry.slices.reduce(0) { $0 + ($1?.dataCount ?? 0) }
             let heights = Int(entry.lastHeight - entry.firstHeight + 1)
-            shredsPerHeight16 += (shreds * 16 / heights - shredsPerHeight16) / 16
+            shredsPerHeight16 += (shreds * 16 / heights - shredsPerHeight16) / 4
             next = entry.lastHeight + 1
             if next > Following.lossDelay { countLoss(at: next - Following.lossDelay) }
         }
@@ -495,10 +513,13 @@ final class Following {
     func reviewParity(now: Instant) {
         guard next > 0, let header = store.entry(next - 1)?.firstHeader, header.dataCount > 0 else { return }
         var roundTrip = Interval.zero
+        var queued = Interval.zero
         for i in parents.indices where parents[i].isUsable {
-            roundTrip = max(roundTrip, peer(i)?.roundTrip.current ?? .zero)
+            guard let measured = peer(i)?.roundTrip else { continue }
+            roundTrip = max(roundTrip, measured.current)
+            if measured.isMeasured { queued = max(queued, measured.smoothed - measured.minimum) }
         }
-        if parity.decide(roundTrip: roundTrip, ceiling: Int(header.parityCount), now: now) {
+        if parity.decide(roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now) {
             replan(now: now)
         }
     }

@@ -15,6 +15,8 @@ extension Following {
     static let silentSlices = 3
     static let silentShreds = 8
     static let silentInterval = Interval.milliseconds(30)
+    /// When every parent has said for so long that it does not hold a height, a relay goes on without it.
+    static let unavailableInterval = Interval.milliseconds(500)
     /// A parent sends STATUS every 50 ms, so a second of nothing means that it, or the way to it, is gone.
     static let deadInterval = Interval.milliseconds(1_500)
 
@@ -27,8 +29,14 @@ extension Following {
             request.isAnswered = true
             if let peer = peer(request.parent) {
                 let delay = now - request.sentAt
-                window.measured(delay: delay, minimum: peer.roundTrip.minimum, now: now)
-                if case .shreds = request.kind { peer.roundTrip.add(delay) }
+                // The first sample of all has nothing to be compared with, and any will do: a handshake that had to be
+                // repeated, as every one is beyond 250 ms, gave none.
+                if peer.roundTrip.isMeasured {
+                    window.measured(delay: delay, minimum: peer.roundTrip.minimum, now: now)
+                    if case .shreds = request.kind { peer.roundTrip.add(delay) }
+                } else {
+                    peer.roundTrip.add(delay)
+                }
             }
         }
         window.answered()
@@ -44,6 +52,7 @@ extension Following {
             if let peer = peer(request.parent) {
                 request.deadline = max(request.deadline, now + peer.roundTrip.timeout)
             }
+            request.progress = max(request.progress, key.firstHeight)
             requests.update(number, request)
         }
         // Room in the window is used at once.
@@ -201,7 +210,13 @@ extension Following {
             guard now >= request.deadline else { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.shreds.count, 1))
             if request.isStarved, let peer = peer(request.parent) {
-                window.timedOut(roundTrip: peer.roundTrip.current, now: now)
+                if peer.lastReceivedAt <= request.sentAt {
+                    // Nothing at all came meanwhile: the way was gone, not full. It begins anew, as a way not known.
+                    window.restart()
+                } else if request.isAnswered {
+                    window.timedOut(roundTrip: peer.roundTrip.current, now: now)
+                }
+                // Not a shred of it, but other things: the request itself was lost, by chance.
             }
             settle(number, now: now)
         }
@@ -219,14 +234,25 @@ extension Following {
 
     /// A relay skips what nobody has sent for so long; its children will ask elsewhere.
     private func giveUp(now: Instant) {
-        guard let givesUpAfter, next > 0, next <= settledTip, now - nextSince > givesUpAfter else { return }
+        guard let givesUpAfter, next > 0, next <= settledTip else { return }
+        if let since = unavailableSince, now - since > Following.unavailableInterval, unavailableFloor > next
+        {
+            skip(to: unavailableFloor, now: now)
+            return
+        }
+        guard now - nextSince > givesUpAfter else { return }
         var height = next
         while height <= settledTip {
             if let entry = store.entry(height), entry.isComplete { break }
             height = (store.entry(height)?.lastHeight ?? height) + 1
         }
+        skip(to: height, now: now)
+    }
+
+    private func skip(to height: UInt64, now: Instant) {
         next = height
         nextSince = now
+        unavailableSince = nil
         early.dropBelow(next)
         advance(now: now)
     }
@@ -335,8 +361,11 @@ extension Following {
     /// Asks for what K needs beyond what is here, asked for, or still owed.
     private func askForDeficit(_ record: SliceRecord, now: Instant) {
         let asked = askedBy[Int(record.key.firstHeight % SliceStore.heightsMax)]
-        // Covered by a catch-up request that is still being answered.
-        if record.isBacklog, let request = requests[asked], case .catchUp = request.kind { return }
+        // Covered by a catch-up request whose answer has not passed it yet.
+        if record.isBacklog, let request = requests[asked], case .catchUp = request.kind {
+            let tolerance = peer(request.parent)?.roundTrip.reorderTolerance ?? .milliseconds(5)
+            if request.progress <= record.key.firstHeight || now - record.lastShredAt < tolerance { return }
+        }
         let have = record.have
         let absent = record.shreds.subtracting(have).subtracting(record.inFlight)
         var owed = StripeSet.empty

@@ -25,9 +25,9 @@ struct RepairWindow {
 
     var shreds: Int { size256 / 256 }
 
-    /// A shred that was asked for came: one more per answer at the start (doubling per round trip), then an eighth.
+    /// A shred that was asked for came: one more per answer at the start (doubling per round trip), then a quarter.
     mutating func answered() {
-        size256 += isStarting ? 256 : 32
+        size256 += isStarting ? 256 : 64
         size256 = min(size256, shredsMax * 256)
     }
 
@@ -38,6 +38,12 @@ struct RepairWindow {
 
     /// A request was not answered in time, or less than half.
     mutating func timedOut(roundTrip: Interval, now: Instant) { shrink(roundTrip: roundTrip, now: now) }
+
+    /// The way was gone and may be another one now.
+    mutating func restart() {
+        isStarting = true
+        size256 = max(size256, min(RepairWindow.shredsAtStart, shredsMax) * 256)
+    }
 
     /// At most once per round trip: what one full queue does to many requests is one event.
     private mutating func shrink(roundTrip: Interval, now: Instant) {

@@ -28,6 +28,9 @@ struct RepairRequest: BitwiseCopyable {
     /// What `outstanding` was at the start.
     let asked: Int
     var isAnswered = false
+    /// Of a catch-up: the highest height that has come of it. What is missing below was lost, not late, because a parent
+    /// answers in order.
+    var progress: UInt64 = 0
 
     init(
         kind: Kind, key: SliceKey, shreds: StripeSet, parent: Int, sentAt: Instant, deadline: Instant,

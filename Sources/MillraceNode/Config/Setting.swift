@@ -10,6 +10,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case sequencer
     case parents
     case parity
+    case parityMin = "parity-min"
     case retentionMiB = "retention-mib"
     case childrenMax = "children-max"
     case childMbitPerSec = "child-mbit"
@@ -24,6 +25,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .sequencer: ""
         case .parents: ""
         case .parity: "4"
+        case .parityMin: "1"
         case .retentionMiB: "256"
         case .childrenMax: "256"
         case .childMbitPerSec: "100"
@@ -41,7 +43,9 @@ public enum Setting: String, CaseIterable, Sendable {
         case .sequencer:
             "The sequencer's signing key (64 hexadecimal digits) against which every header is checked."
         case .parents: "Comma-separated mill://KEY@HOST:PORT of the peers to take stripes from."
-        case .parity: "Parity shreds per slice, 0 to 16: made by a sequencer, bought by a follower."
+        case .parity: "Parity shreds per slice that a sequencer makes, 0 to 16."
+        case .parityMin:
+            "The fewest parity shreds per slice that a follower buys, 0 to 16; its losses buy more."
         case .retentionMiB: "Memory for recent slices that others may ask for."
         case .childrenMax: "Peers served at once."
         case .childMbitPerSec: "Pace towards one child: a mini-block's shreds are spread at this rate."

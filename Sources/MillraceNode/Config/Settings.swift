@@ -53,9 +53,13 @@ public struct Settings: Sendable {
         guard let data = FileManager.default.contents(atPath: file), data.count <= 1 << 20 else {
             throw ConfigError("\(file): cannot read the configuration file (or it is over 1 MiB)")
         }
+        let text = String(decoding: data, as: UTF8.self)
+        if let refusal = TOMLGuard.refusal(text) {
+            throw ConfigError("\(file):\(refusal.line): \(refusal.sentence)")
+        }
         let table: TOMLTable
         do {
-            table = try TOMLTable(string: String(decoding: data, as: UTF8.self))
+            table = try TOMLTable(string: text)
         } catch let error as TOMLParseError {
             throw ConfigError(
                 "\(file):\(error.source.begin.line): \(error.description), where TOML was expected")
@@ -89,6 +93,7 @@ public struct Settings: Sendable {
     /// Every number is looked at once here, so that a wrong one is told with its origin before anything starts.
     private func check() throws {
         _ = try integer(.parity, 0...16)
+        _ = try integer(.parityMin, 0...16)
         _ = try integer(.retentionMiB, 1...65_536)
         _ = try integer(.childrenMax, 1...4_096)
         _ = try integer(.childMbitPerSec, 1...100_000)

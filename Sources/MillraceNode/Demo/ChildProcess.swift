@@ -76,6 +76,11 @@ final class ChildProcess {
         inbox.take().compactMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
     }
 
+    /// Lets the other processes go first when there are fewer cores than work.
+    func giveWay() {
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(process.processIdentifier), 5)
+    }
+
     func signal(_ number: Int32) {
         if process.isRunning { kill(process.processIdentifier, number) }
     }

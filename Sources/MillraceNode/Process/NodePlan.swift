@@ -58,7 +58,7 @@ struct NodePlan {
             return PeerEndpoint(key: uri.key, address: uri.address)
         }
         var following = FollowingConfig(parents: parents)
-        following.parityStripes = try settings.integer(.parity, 0...16)
+        following.parityStripes = try settings.integer(.parityMin, 0...16)
         following.linkKilobitsPerSecond = UInt32(try settings.integer(.linkMbitPerSec, 0...100_000)) * 1_000
         return following
     }

@@ -12,6 +12,8 @@ public import MillraceWorkload
 /// Payload sizes and transactions of consecutive mini-blocks.
 public struct PayloadSizes: Sendable {
     public static let secondsMax = 600
+    /// What is encoded for the sizes of a run, however long it is: the first second and two steady ones.
+    public static let sampleSeconds = 3
 
     public let workload: WorkloadSpec
     public private(set) var payloadBytes: [Int] = []

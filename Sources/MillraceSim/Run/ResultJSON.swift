@@ -38,6 +38,15 @@ extension NodeResult {
             ("heightAtStreamEnd", .unsigned(heightAtStreamEnd)),
             ("processorShare", .number(processorShare)),
             ("bytes", received.json), ("datagrams", .unsigned(datagramsReceived)), ("bytesSent", sent.json),
+            (
+                "repairs",
+                .object([
+                    ("asked", .unsigned(repairs.asked)), ("useful", .unsigned(repairs.useful)),
+                    ("wasted", .unsigned(repairs.wasted)), ("timedOut", .unsigned(repairs.timedOut)),
+                    ("heightsCaughtUp", .unsigned(repairs.heightsCaughtUp)),
+                    ("slicesRecovered", .unsigned(repairs.slicesRecovered)),
+                ])
+            ),
         ]
         if let shortage {
             fields.append(

@@ -25,11 +25,25 @@ public struct NodeResult: Sendable {
     public var received = ByteLedger()
     public var datagramsReceived: UInt64 = 0
     public var sent = ByteLedger()
+    public var repairs = Repairs()
     /// Share of the run in which its processor worked.
     public var processorShare = 0.0
     public var shortage: Shortage?
     /// Lag samples in microseconds, for the report; empty for what is no replica.
     public var lagsMicroseconds: [UInt32] = []
+}
+
+extension NodeResult {
+    /// Shreds and headers asked for, and what came of it.
+    public struct Repairs: Sendable {
+        public var asked: UInt64 = 0
+        public var useful: UInt64 = 0
+        public var wasted: UInt64 = 0
+        public var timedOut: UInt64 = 0
+        public var heightsCaughtUp: UInt64 = 0
+        /// Slices that parity completed.
+        public var slicesRecovered: UInt64 = 0
+    }
 }
 
 /// What was short when a node fell behind.
@@ -142,6 +156,11 @@ extension Simulation {
         result.received = statistics.received
         result.received.ignored &+= node.ledger.corrupted &+ node.leftOutIgnored
         result.sent = statistics.sent
+        result.repairs = NodeResult.Repairs(
+            asked: statistics.repairsAsked, useful: statistics.repairsUseful,
+            wasted: statistics.repairsWasted,
+            timedOut: statistics.repairsTimedOut, heightsCaughtUp: statistics.heightsCaughtUp,
+            slicesRecovered: statistics.slicesRecovered)
         result.datagramsReceived = node.ledger.handedDatagrams
         result.processorShare = Double(node.busyNanoseconds) / Double(runEnds - NodeClock.start.nanoseconds)
         result.stopped = node.stops.first.map { "\($0)" }
@@ -227,7 +246,11 @@ extension Simulation {
     private func failures(_ result: SimulationResult) -> [String] {
         var failures: [String] = []
         let expect = scenario.expect
-        if let verdict = expect.verdict, result.verdict.worse(than: verdict) != verdict {
+        // At least as good as promised; but what is promised to fall behind must.
+        if let verdict = expect.verdict,
+            result.verdict.worse(than: verdict) != verdict
+                || (verdict == .fallsBehind && result.verdict != .fallsBehind)
+        {
             failures.append("the verdict is \(result.verdict.sentence), expected \(verdict.sentence)")
         }
         let limits: [(String, Double?, KeyPath<NodeResult, Double>)] = [

@@ -51,7 +51,7 @@ public struct NodeGroup: Hashable, Sendable {
     /// Parents of each node; at most as many as those groups have nodes.
     public var parentCount = 2
     /// The fewest parity stripes to subscribe to.
-    public var parityStripes = 2
+    public var parityStripes = 1
     /// What the node says its link can receive; 0 for nothing said.
     public var linkKilobitsPerSecond: UInt32 = 0
     /// Clocks are drawn within these, either way.
@@ -140,6 +140,15 @@ public struct Scenario: Hashable, Sendable {
     public var expect = Expectations()
 
     public init(name: String) { self.name = name }
+
+    /// Groups in the order of roles, then of names: what decides nodes' numbers, however the scenario came about.
+    mutating func sortGroups() {
+        let order = NodeRole.allCases
+        groups.sort { a, b in
+            let (x, y) = (order.firstIndex(of: a.role) ?? 0, order.firstIndex(of: b.role) ?? 0)
+            return x != y ? x < y : a.name < b.name
+        }
+    }
 
     public var nodeCount: Int { groups.reduce(0) { $0 + $1.count } }
 }

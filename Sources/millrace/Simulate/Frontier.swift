@@ -65,7 +65,7 @@ struct FrontierCommand: ParsableCommand {
         let begin = Date()
         let result: FrontierResult
         do throws(WorkloadError) {
-            let frontier = Frontier(grid, sizes: try measureSizes(spec, seconds: seconds))
+            let frontier = Frontier(grid, sizes: try measureSizes(spec))
             let found = try FrontierCommand.search(
                 frontier, jobs: jobs ?? ProcessInfo.processInfo.activeProcessorCount)
             result = frontier.result(found, wallSeconds: Date().timeIntervalSince(begin))

@@ -5,6 +5,7 @@ import Foundation
 import MillraceBase
 import MillraceCore
 import MillraceLink
+import MillraceNode
 import MillraceSim
 import MillraceWorkload
 
@@ -17,17 +18,25 @@ struct SimulateCommand: ParsableCommand {
             behind, or an expectation of the scenario does not hold.
             """)
 
+    @Argument(help: "Scenario file (TOML; Simulations/README.md).") var scenario: String?
     @Option(
         help: "A replica's line: a profile (millrace profiles), settings (rate=10,rtt=100,loss=2%), or both.")
     var link: String?
     @Option(help: "Workload: swap, erc20, mixed or idle, with parameters if wanted (swap?zipf=0.9).")
-    var workload = "swap"
+    var workload: String?
     @Option(help: "Transactions per second.") var tps: Int?
-    @Option(help: "Seconds of stream.") var seconds = 30
-    @Option(help: "Replicas, each behind a line of its own.") var replicas = 1
-    @Option(help: "Parity shreds per slice.") var parity = 4
+    @Option(help: "Seconds of stream (30, or what the scenario says).") var seconds: Int?
+    @Option(help: "With --link: replicas, each behind a line of its own.") var replicas = 1
+    @Option(help: "Parity shreds per slice that the sequencer makes (4, or what the scenario says).")
+    var parity: Int?
     @Option(help: "full: real payloads, coded and applied; network: real protocol, payloads by reference.")
-    var fidelity = "full"
+    var fidelity: String?
+    @Flag(help: "Draw scenarios from seeds (or take the file given) and check what must always hold.")
+    var swarm = false
+    @Option(help: "Seeds of the swarm, from --seed on.") var seeds = 100
+    @Option(help: "Folder for the scenario files of failures that the swarm found and made small.")
+    var failures: String?
+    @Flag(help: .hidden) var swarmWorker = false
     @Option(help: "Equal seeds give equal runs.") var seed: UInt64 = 1
     @Option(help: "Write the run as one self-contained HTML page.") var report: String?
     @Option(help: "Write the datagrams that pass one node's links as a pcapng file.") var pcapng: String?
@@ -37,48 +46,111 @@ struct SimulateCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        if !(1...3_600).contains(seconds) { throw ValidationError("--seconds must be 1 to 3600.") }
+        if let seconds, !(1...ScenarioLimits.secondsMax).contains(seconds) {
+            throw ValidationError("--seconds must be 1 to \(ScenarioLimits.secondsMax).")
+        }
         if !(1...10_000).contains(replicas) { throw ValidationError("--replicas must be 1 to 10000.") }
-        if !(0...16).contains(parity) { throw ValidationError("--parity must be 0 to 16.") }
+        if let parity, !(0...16).contains(parity) { throw ValidationError("--parity must be 0 to 16.") }
+        if !(1...100_000_000).contains(seeds) { throw ValidationError("--seeds must be 1 to 100000000.") }
     }
 
     func run() throws {
-        guard let link else { throw Failure(.usage, "give a scenario file or --link") }
-        guard let fidelity = Fidelity(rawValue: fidelity) else {
-            throw Failure(.usage, "unknown fidelity `\(fidelity)`, expected full or network")
+        if swarm || swarmWorker {
+            guard link == nil else {
+                throw Failure(.usage, "--swarm draws its own scenarios, or checks the file given: no --link")
+            }
+            if let scenario { return try checkOnce(try readScenario(scenario)) }
+            return try swarmWorker
+                ? SwarmWorker(first: seed, count: seeds).run()
+                : SwarmRun(first: seed, count: seeds, failures: failures, output: output).run()
         }
-        var spec: WorkloadSpec
-        do throws(WorkloadError) {
-            spec = try WorkloadSpec(workload)
-            if let tps { try spec.set("tps", to: String(tps)) }
-        } catch { throw Failure(.usage, error.description) }
-        let line: AccessLink
-        do throws(LinkTextError) {
-            line = AccessLink(
-                text: link, down: try LinkParameters(text: link, direction: .down),
-                up: try LinkParameters(text: link, direction: .up))
-        } catch { throw Failure(.usage, error.description) }
-        var scenario = Scenario.link(
-            line, workload: spec, seconds: seconds, fidelity: fidelity, replicas: replicas,
-            parityCount: parity)
+        var planned = try plan()
         // What a transaction costs the machine that is compared with (Tests/Validate/network).
-        for i in scenario.groups.indices {
-            if let encodeNs { scenario.groups[i].processor.encodeNanoseconds = encodeNs }
-            if let applyNs { scenario.groups[i].processor.applyNanoseconds = applyNs }
+        for i in planned.groups.indices {
+            if let encodeNs { planned.groups[i].processor.encodeNanoseconds = encodeNs }
+            if let applyNs { planned.groups[i].processor.applyNanoseconds = applyNs }
         }
         if pcapngNode != nil, pcapng == nil { throw Failure(.usage, "--pcapng-node needs --pcapng FILE") }
         let captured = try pcapng.map { try CaptureFile(path: $0, node: pcapngNode) }
-        let result = try simulate(scenario, seed: seed) { try captured?.begin($0) }
+        let result = try simulate(planned, seed: seed) { try captured?.begin($0) }
         try captured?.end()
         if let report {
             let command = Page.shell(["millrace"] + CommandLine.arguments.dropFirst())
             try writePage(SimulationPage(result, command: command).html, to: report)
         }
         output.result(result.json, result.text)
-        if result.verdict == .fallsBehind || !result.failures.isEmpty {
+        let isExpected = planned.expect.verdict == .fallsBehind
+        if result.verdict == .fallsBehind && !isExpected || !result.failures.isEmpty {
             throw Failure(.verification, result.failures.first ?? "the verdict is \(result.verdict.sentence)")
         }
     }
+}
+
+extension SimulateCommand {
+    /// One scenario under the swarm's checks.
+    private func checkOnce(_ scenario: Scenario) throws {
+        let failure: String?
+        do throws(WorkloadError) {
+            failure = try Swarm.check(scenario, seed: seed, loads: SwarmLoads())
+        } catch { throw Failure(.failed, error.description) }
+        output.result(
+            .object([
+                ("scenario", .string(scenario.name)), ("seed", .unsigned(seed)),
+                ("clean", .integer(failure == nil ? 1 : 0)), ("what", failure.map { .string($0) } ?? .null),
+            ]), "\(scenario.name), seed \(seed): " + (failure ?? "everything held"))
+        if let failure { throw Failure(.verification, failure) }
+    }
+
+    /// The scenario of the file or of the link, with what flags change.
+    private func plan() throws -> Scenario {
+        guard (scenario == nil) != (link == nil) else {
+            throw Failure(.usage, "give a scenario file or --link, and not both")
+        }
+        var planned: Scenario
+        if let scenario {
+            planned = try readScenario(scenario)
+        } else {
+            planned = Scenario.link(
+                try accessLink(), workload: WorkloadSpec(.swap), seconds: 30, fidelity: .full,
+                replicas: replicas)
+        }
+        if let fidelity {
+            guard let known = Fidelity(rawValue: fidelity) else {
+                throw Failure(.usage, "unknown fidelity \"\(fidelity)\", expected full or network")
+            }
+            planned.fidelity = known
+        }
+        do throws(WorkloadError) {
+            if let workload { planned.workload = try WorkloadSpec(workload) }
+            if let tps { try planned.workload.set("tps", to: String(tps)) }
+        } catch { throw Failure(.usage, error.description) }
+        if let seconds { planned.seconds = seconds }
+        if let parity { planned.parityCount = parity }
+        return planned
+    }
+
+    private func accessLink() throws -> AccessLink {
+        let text = link ?? ""
+        do throws(LinkTextError) {
+            return AccessLink(
+                text: text, down: try LinkText.parse(text, direction: .down, files: LinkFiles.read),
+                up: try LinkText.parse(text, direction: .up, files: LinkFiles.read))
+        } catch { throw Failure(.usage, error.description) }
+    }
+}
+
+/// Reads a scenario; paths in it are relative to the current folder.
+func readScenario(_ path: String) throws -> Scenario {
+    guard let data = FileManager.default.contents(atPath: path) else {
+        throw Failure(.usage, "\(path): cannot read this scenario file")
+    }
+    guard data.count <= ScenarioLimits.fileBytesMax, let text = String(data: data, encoding: .utf8) else {
+        throw Failure(
+            .usage, "\(path): a scenario is UTF-8 text of at most \(ScenarioLimits.fileBytesMax >> 20) MiB")
+    }
+    do throws(ScenarioError) {
+        return try Scenario(toml: text, file: path, files: LinkFiles.read)
+    } catch { throw Failure(.usage, error.description) }
 }
 
 /// Runs a scenario with progress on a terminal.
@@ -89,7 +161,7 @@ func simulate(
     do {
         var sizes = sizes
         if sizes == nil, scenario.fidelity == .network {
-            sizes = try measureSizes(scenario.workload, seconds: scenario.seconds)
+            sizes = try measureSizes(scenario.workload)
         }
         var progress = Progress("simulated ms", of: UInt64(scenario.seconds) * 1_000)
         let simulation = try Simulation(scenario, seed: seed, sizes: sizes)
@@ -100,15 +172,19 @@ func simulate(
             return false
         }
         progress.end()
+        if let fault = simulation.ledgerFault { throw WorkloadError("the books do not balance: \(fault)") }
         return simulation.result(wallSeconds: Date().timeIntervalSince(begin))
     } catch let error as WorkloadError { throw Failure(.failed, error.description) }
 }
 
-/// Seconds of stream that are really encoded for the sizes of a longer run.
-func measureSizes(_ workload: WorkloadSpec, seconds: Int) throws(WorkloadError) -> PayloadSizes {
-    var progress = Progress("seconds of stream encoded for their sizes", of: UInt64(min(seconds, 4)))
+/// Encodes a few seconds of the stream for the sizes of its payloads.
+func measureSizes(_ workload: WorkloadSpec) throws(WorkloadError) -> PayloadSizes {
+    var progress = Progress(
+        "seconds of stream encoded for their sizes", of: UInt64(PayloadSizes.sampleSeconds))
     defer { progress.end() }
-    return try PayloadSizes(measuring: workload, seconds: min(seconds, 4)) { progress.update(UInt64($0)) }
+    return try PayloadSizes(measuring: workload, seconds: PayloadSizes.sampleSeconds) {
+        progress.update(UInt64($0))
+    }
 }
 
 extension SimulationResult {

@@ -12,8 +12,9 @@ struct NodeOptions: ParsableArguments {
     @Option(help: "Number of the chain (default 1).") var chainID: String?
     @Option(help: "The sequencer's signing key, 64 hexadecimal digits.") var sequencer: String?
     @Option(help: "Comma-separated mill://KEY@HOST:PORT to take stripes from.") var parents: String?
-    @Option(help: "Parity shreds per slice: made by a sequencer, bought by a follower (0 to 16, default 4).")
-    var parity: String?
+    @Option(help: "Parity shreds per slice that a sequencer makes (0 to 16, default 4).") var parity: String?
+    @Option(help: "The fewest that a follower buys (0 to 16, default 1); measured loss buys more.")
+    var parityMin: String?
     @Option(name: .customLong("retention-mib"), help: "MiB kept of recent slices (default 256).")
     var retentionMiB: String?
     @Option(help: "Peers served at once (default 256).") var childrenMax: String?
@@ -29,7 +30,8 @@ struct NodeOptions: ParsableArguments {
     func settings() throws -> Settings {
         let given: [(Setting, String?)] = [
             (.listen, listen), (.key, key), (.chainID, chainID), (.sequencer, sequencer), (.parents, parents),
-            (.parity, parity), (.retentionMiB, retentionMiB), (.childrenMax, childrenMax),
+            (.parity, parity), (.parityMin, parityMin), (.retentionMiB, retentionMiB),
+            (.childrenMax, childrenMax),
             (.childMbitPerSec, childMbit), (.linkMbitPerSec, linkMbit), (.logLevel, logLevel),
         ]
         let flags = Dictionary(uniqueKeysWithValues: given.compactMap { pair in pair.1.map { (pair.0, $0) } })
