@@ -235,10 +235,10 @@ extension Following {
     /// A relay skips what nobody has sent for so long; its children will ask elsewhere.
     private func giveUp(now: Instant) {
         guard let givesUpAfter, next > 0, next <= settledTip else { return }
-        if let since = unavailableSince, now - since > Following.unavailableInterval, unavailableFloor > next
-        {
-            skip(to: unavailableFloor, now: now)
-            return
+        if let since = unavailableSince, now - since > Following.unavailableInterval {
+            // A floor is a claim; how far the stream has come is signed.
+            let floor = min(unavailableFloor, headerTip + 1)
+            if floor > next { return skip(to: floor, now: now) }
         }
         guard now - nextSince > givesUpAfter else { return }
         var height = next
