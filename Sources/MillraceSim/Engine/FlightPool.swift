@@ -18,7 +18,7 @@ struct Flight: BitwiseCopyable {
     /// One bit was flipped under way: `Passage.noBit` for none.
     var flippedBit: UInt32
     var slot: UInt32
-    /// Incarnation of the receiver at sending: what was sent to a process that has ended reaches the next one all the same.
+    /// Which of the two slabs.
     var isLarge: Bool
 }
 

@@ -77,10 +77,4 @@ public struct PayloadSizes: Sendable {
 
     public func payloadBytes(at height: UInt64) -> Int { payloadBytes[place(height)] }
     public func transactions(at height: UInt64) -> Int { transactions[place(height)] }
-
-    /// Payload bits per second in the steady state.
-    public var meanBitsPerSecond: Double {
-        let steady = payloadBytes[steadyFrom...]
-        return Double(steady.reduce(0, +)) * 8 * 100 / Double(max(steady.count, 1))
-    }
 }

@@ -1,7 +1,7 @@
 /// What work costs a node, in nanoseconds of one core. A node whose work takes longer than the time between events falls
 /// behind, as a real one does: datagrams wait in its socket, and are dropped when that is full.
 ///
-/// The defaults are a round fit to one machine's benchmarks; `millrace simulate --calibrate` measures this one.
+/// The defaults are a round fit to one machine's benchmarks; a scenario's `processor` replaces them.
 
 public struct ProcessorModel: Hashable, Sendable {
     /// System call, authentication and hash of one datagram received.

@@ -61,7 +61,6 @@ final class SimNode {
     var offeredAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
     var passedAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
     var stops: [StopReason] = []
-    var crashes = 0
     var upTimes = 0
     var offences = 0
 

@@ -462,7 +462,6 @@ public final class Simulation {
         node.pastStatistics = node.statistics
         node.core = nil
         node.replica = nil
-        node.crashes += 1
         node.timerAt = .max
         while let item = node.socket.popFirst() {
             node.ledger.unreceived &+= UInt64(flights[item].wireBytes)

@@ -30,10 +30,6 @@ public struct AccessLink: Hashable, Sendable {
         self.up = up
     }
 
-    public init(_ profile: LinkProfile) {
-        self.init(text: profile.name, down: profile.parameters(.down), up: profile.parameters(.up))
-    }
-
     /// No rate, no delay, no loss.
     public static let none = AccessLink(text: "none", down: LinkParameters(), up: LinkParameters())
 }
