@@ -93,7 +93,7 @@ public struct Signature: Hashable, Sendable, BitwiseCopyable {
 
 /// The secret half, made from a 32-byte seed. Prints nothing of it.
 public struct SigningKey: Sendable {
-    private let seed: Hash32
+    let seed: Hash32
     public let verifyingKey: VerifyingKey
 
     /// The key pair of RFC 8032 whose private key is `seed`.

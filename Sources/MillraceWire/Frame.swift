@@ -135,6 +135,14 @@ public enum Frame: Hashable, Sendable, BitwiseCopyable {
     case ping(UInt32)
     case pong(UInt32)
     case close(CloseCode)
+    /// The sender's own peer record; the range is its bytes (Spec 65.3).
+    case record(ByteRange)
+    /// Send up to `count` peer records of others.
+    case getPeers(request: UInt16, count: Int)
+    /// `count` peer records, one behind the other, in the range: see `PeerRecord.decodeAll`.
+    case peers(request: UInt16, count: Int, records: ByteRange)
+    /// How far the sender is from the sequencer (nil: it has no stream) and how many more children it would take.
+    case place(hops: UInt8?, childrenFree: UInt16)
 }
 
 /// The type bytes of Spec 60.2.
@@ -153,6 +161,10 @@ public enum FrameType: UInt8, Sendable {
     case ping = 0x0C
     case pong = 0x0D
     case close = 0x0E
+    case record = 0x10
+    case getPeers = 0x11
+    case peers = 0x12
+    case place = 0x13
 }
 
 /// Bounds of frame fields that are not `WireLimits` already. Every one is checked when parsing and by the writer.
@@ -165,4 +177,10 @@ public enum FrameLimits {
     public static let alternativeBytes = 50
     /// Heights one CATCHUP frame may ask for.
     public static let catchUpHeightsMax = 256
+    /// Peer records in one PEERS frame: 6 × 164 = 984 bytes.
+    public static let peersMax = 6
+    /// The longest way from the sequencer that a node may tell of.
+    public static let hopsMax: UInt8 = 8
+    /// PLACE's byte for no stream.
+    static let hopsUnknown: UInt8 = 255
 }

@@ -111,6 +111,29 @@ public struct FrameReader: ~Escapable {
             return .pong(try reader.u32())
         case .close:
             return .close(CloseCode(rawValue: try reader.u16()) ?? .other)
+        case .record:
+            let count = Int(try reader.u8())
+            guard count > 0, count <= PeerRecordLimits.recordBytesMax else { throw outOfRange() }
+            return .record(try range(count))
+        case .getPeers:
+            let request = try reader.u16()
+            let count = Int(try reader.u8())
+            guard count >= 1, count <= FrameLimits.peersMax else { throw outOfRange() }
+            return .getPeers(request: request, count: count)
+        case .peers:
+            let request = try reader.u16()
+            let count = Int(try reader.u8())
+            let bytes = Int(try reader.u16())
+            guard count <= FrameLimits.peersMax, bytes <= count * PeerRecordLimits.recordBytesMax else {
+                throw outOfRange()
+            }
+            return .peers(request: request, count: count, records: try range(bytes))
+        case .place:
+            let hops = try reader.u8()
+            let childrenFree = try reader.u16()
+            guard hops <= FrameLimits.hopsMax || hops == FrameLimits.hopsUnknown else { throw outOfRange() }
+            return .place(
+                hops: hops == FrameLimits.hopsUnknown ? nil : hops, childrenFree: childrenFree)
         }
     }
 

@@ -92,8 +92,8 @@ public struct FrameWriter {
         // 64 bytes bound every frame written here (STATUS, the longest, takes at most 33).
         guard remaining >= 64 else { return false }
         switch frame {
-        case .header, .shred:
-            preconditionFailure("a frame with bytes of its own needs appendHeader or appendShred")
+        case .header, .shred, .record, .peers:
+            preconditionFailure("a frame with bytes of its own has a method of its own")
         case .subscribe(let terms):
             put(.subscribe)
             put(terms)
@@ -142,9 +142,50 @@ public struct FrameWriter {
         case .close(let code):
             put(.close)
             put(code.rawValue)
+        case .getPeers(let request, let count):
+            precondition(count >= 1 && count <= FrameLimits.peersMax)
+            put(.getPeers)
+            put(request)
+            put(UInt8(count))
+        case .place(let hops, let childrenFree):
+            precondition(hops ?? 0 <= FrameLimits.hopsMax)
+            put(.place)
+            put(hops ?? FrameLimits.hopsUnknown)
+            put(childrenFree)
         }
         return true
     }
+
+    // MARK: Membership frames
+
+    /// RECORD: the sender's own peer record.
+    public mutating func appendRecord(_ record: UnsafeRawBufferPointer) -> Bool {
+        precondition(record.count > 0 && record.count <= PeerRecordLimits.recordBytesMax)
+        guard remaining >= 2 + record.count else { return false }
+        put(.record)
+        put(UInt8(record.count))
+        put(record)
+        return true
+    }
+
+    /// PEERS: `count` records, one behind the other.
+    public mutating func appendPeers(
+        _ records: UnsafeRawBufferPointer, count: Int, answering request: UInt16
+    ) -> Bool {
+        precondition(
+            count >= 0 && count <= FrameLimits.peersMax
+                && records.count <= count * PeerRecordLimits.recordBytesMax)
+        guard remaining >= FrameWriter.peersOverhead + records.count else { return false }
+        put(.peers)
+        put(request)
+        put(UInt8(count))
+        put(UInt16(records.count))
+        put(records)
+        return true
+    }
+
+    /// Bytes of a PEERS frame in front of its records.
+    public static let peersOverhead = 6
 
     /// At most eight alternatives are written.
     public mutating func appendRefuse(

@@ -48,6 +48,9 @@ private let controlFrames: [(name: String, frame: Frame)] = [
     ("ping", .ping(0xDEAD_BEEF)),
     ("pong", .pong(0xDEAD_BEEF)),
     ("close", .close(.invalidShreds)),
+    ("get-peers", .getPeers(request: 513, count: 6)),
+    ("place", .place(hops: 2, childrenFree: 60)),
+    ("place-without-stream", .place(hops: nil, childrenFree: 0)),
 ]
 
 @Suite struct FrameTests {
@@ -148,7 +151,7 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         for _ in 0..<20_000 {
             var bytes = (0..<Int(generator.below(64))).map { _ in UInt8(truncatingIfNeeded: generator.next())
             }
-            if !bytes.isEmpty { bytes[0] = UInt8(generator.below(16)) }
+            if !bytes.isEmpty { bytes[0] = UInt8(generator.below(24)) }
             for frame in read(bytes).frames {
                 if case .shred(_, let index, let range, _) = frame {
                     #expect(index < 48 && range.end <= bytes.count)
@@ -251,6 +254,25 @@ private let controlFrames: [(name: String, frame: Frame)] = [
             "alternatives", "outOfRange", "nine alternatives",
             [0x06, 1, 0, 0, 1, 9] + [UInt8](repeating: 0, count: 450), frames: 0)
         try write("flags", "outOfRange", "status flags 2", [0x0B, 2, 0, 0, 0, 0], frames: 0)
+        let record = try #require(
+            written { writer in symbol.withUnsafeBytes { writer.appendRecord($0) } })
+        try write("record", "ok", "a record frame; its bytes are chapter 65's to judge", record, frames: 1)
+        let peers = try #require(
+            written { writer in
+                symbol.withUnsafeBytes { writer.appendPeers($0, count: 2, answering: 513) }
+            })
+        try write("peers", "ok", "an answer said to hold two records", peers, frames: 1)
+        try write("record-empty", "outOfRange", "a record of no bytes", [0x10, 0], frames: 0)
+        try write(
+            "record-long", "outOfRange", "a record of 165 bytes",
+            [0x10, 165] + [UInt8](repeating: 0, count: 165), frames: 0)
+        try write("get-peers-none", "outOfRange", "a request for no records", [0x11, 1, 2, 0], frames: 0)
+        try write("get-peers-many", "outOfRange", "a request for 7 records", [0x11, 1, 2, 7], frames: 0)
+        try write("peers-many", "outOfRange", "an answer of 7 records", [0x12, 1, 2, 7, 0, 0], frames: 0)
+        try write(
+            "peers-long", "outOfRange", "165 bytes for one record",
+            [0x12, 1, 2, 1, 165, 0] + [UInt8](repeating: 0, count: 165), frames: 0)
+        try write("place-far", "outOfRange", "nine hops", [0x13, 9, 0, 0], frames: 0)
         try write("header-length", "outOfRange", "a header of no bytes", [0x01, 0, 0], frames: 0)
         try write(
             "slice-index", "outOfRange", "slice 1,024", [0x02, 0, 1, 0x80, 0x08, 0, 1, 0, 0], frames: 0)

@@ -1,4 +1,4 @@
-/// One configured parent: its session, its contract, and whether it keeps it.
+/// One parent, configured or found: its session, its contract, and whether it keeps it.
 ///
 ///     down ──connect──▶ connecting ──established──▶ up ──closed, or nothing heard──▶ down (backoff) ─▶ …
 ///                                                   │ ▲
@@ -29,6 +29,10 @@ struct ParentLink {
     static let leaseMilliseconds: UInt32 = 10_000
 
     let endpoint: PeerEndpoint
+    /// Found at run time (`Membership`), and so replaceable.
+    var isDiscovered = false
+    /// Removed then: the place is kept until nothing names it any more.
+    var retiredAt: Instant?
     var state: State = .down(until: .zero)
     var session: SessionID?
     var connectFailures = 0
@@ -63,7 +67,8 @@ struct ParentLink {
 
     init(endpoint: PeerEndpoint) { self.endpoint = endpoint }
 
-    var isUsable: Bool { state == .up }
+    var isRetired: Bool { retiredAt != nil }
+    var isUsable: Bool { state == .up && !isRetired }
     /// It has a session: it can be asked.
     var isConnected: Bool {
         switch state {

@@ -58,6 +58,8 @@ final class Serving {
         peer.child = nil
     }
 
+    var childrenFree: Int { max(config.childrenMax - children.count, 0) }
+
     private func child(of peer: Peer) -> Child? {
         if let child = peer.child { return child }
         guard children.count < config.childrenMax else { return nil }

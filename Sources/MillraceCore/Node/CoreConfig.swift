@@ -79,6 +79,8 @@ public struct SequencerConfig: Sendable {
     /// The largest symbol: what fits the smallest datagram of any path, unless a network is known to carry less.
     public var symbolBytesMax = WireLimits.symbolBytesMax
     public var serving = ServingConfig()
+    /// The node's part in the network of strangers; by default none.
+    public var membership = MembershipConfig()
     public init(stream: StreamIdentity, signingKey: SigningKey) {
         self.stream = stream
         self.signingKey = signingKey
@@ -91,6 +93,8 @@ public struct RelayConfig: Sendable {
     public var sequencerKey: VerifyingKey
     public var following: FollowingConfig
     public var serving = ServingConfig()
+    /// The node's part in the network of strangers; by default none.
+    public var membership = MembershipConfig()
     public init(stream: StreamIdentity, sequencerKey: VerifyingKey, following: FollowingConfig) {
         self.stream = stream
         self.sequencerKey = sequencerKey
@@ -103,6 +107,8 @@ public struct ReplicaConfig: Sendable {
     /// Whose headers are believed.
     public var sequencerKey: VerifyingKey
     public var following: FollowingConfig
+    /// The node's part in the network of strangers; by default none.
+    public var membership = MembershipConfig()
     public init(stream: StreamIdentity, sequencerKey: VerifyingKey, following: FollowingConfig) {
         self.stream = stream
         self.sequencerKey = sequencerKey

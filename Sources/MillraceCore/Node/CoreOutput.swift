@@ -35,6 +35,8 @@ public enum Offence: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case unexpectedFrame
     /// More requests than the bounded queues hold.
     case flood
+    /// A peer record that its key did not sign, or one in another's name.
+    case invalidRecord
 }
 
 /// Why a replica stopped for good. It applies nothing after one of these.
@@ -66,6 +68,8 @@ public enum CoreEvent: BitwiseCopyable, Sendable {
     /// Every height of an ended stream is here and, on a replica, applied and checked.
     case streamEnded(height: UInt64)
     case stopped(StopReason)
+    /// Whom to ask first after a restart has changed: `StreamCore.anchors` has so many now.
+    case anchorsChanged(count: Int)
 }
 
 public struct AppliedMiniBlock: BitwiseCopyable, Sendable, Hashable {

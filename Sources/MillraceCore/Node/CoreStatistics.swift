@@ -78,6 +78,15 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var payloadBytes: UInt64 = 0
     public var commitmentsChecked: UInt64 = 0
     public var streamEnded = false
+
+    /// Peers known by name, of them those reached at their address, and the parents that were found and not configured.
+    public var peersKnown: UInt64 = 0
+    public var peersReached: UInt64 = 0
+    public var parentsFound: UInt64 = 0
+    /// Hops from the sequencer; 0 for the sequencer, and while there is no stream.
+    public var hops: UInt64 = 0
+    /// Questions for peers that were beyond the asker's budget.
+    public var peerRequestsRefused: UInt64 = 0
     public init() {}
 }
 
@@ -99,6 +108,8 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var shredsDropped: UInt64
     public var offences: Int
     public var isSilent: Bool
+    /// A parent that was found and not configured.
+    public var isDiscovered: Bool
 }
 
 extension CoreStatistics {

@@ -126,6 +126,18 @@ final class Endpoint {
         return true
     }
 
+    /// Sends a control frame of up to `room` bytes that has bytes of its own. False when no buffer was free.
+    @discardableResult
+    func sendControl(room: Int, to peer: Peer, _ write: (inout FrameWriter) -> Bool) -> Bool {
+        guard prepare(peer, room: room) else { return false }
+        var writer = writer(peer)
+        let before = writer.count
+        guard write(&writer) else { return false }
+        peer.openCount = writer.count
+        statistics.sent.control &+= UInt64(writer.count - before)
+        return true
+    }
+
     func sendRefusal(
         serial: UInt32, cadence: Cadence, reason: RefusalReason, retryAfterMilliseconds: UInt32,
         alternatives: [AlternativePeer], to peer: Peer

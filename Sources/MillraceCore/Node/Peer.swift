@@ -17,6 +17,10 @@ final class Peer {
     var child: Child?
     /// Our link to it as our parent; its index in `Following.parents`.
     var parentIndex: Int?
+    /// It was a parent: stream frames that come before this are late, not an offence.
+    var wasParentUntil = Instant.zero
+    /// What was said between us about membership.
+    var gossip = PeerGossip()
 
     /// The datagram being filled for this peer.
     var open: BufferHandle?

@@ -8,6 +8,7 @@
 /// Not Sendable: a core lives on one thread.
 
 public import MillraceBase
+public import MillraceWire
 
 public protocol StreamCore: AnyObject {
     func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant)
@@ -20,6 +21,12 @@ public protocol StreamCore: AnyObject {
     func release(_ handle: BufferHandle)
     var statistics: CoreStatistics { get }
     var peers: [PeerReport] { get }
+    /// Peers worth asking first after a restart; kept by the shell when `CoreEvent.anchorsChanged` says so.
+    var anchors: [PeerRecord] { get }
     /// Tells every peer goodbye; drain outputs once more afterwards.
     func close(now: Instant)
+}
+
+extension StreamCore {
+    public var anchors: [PeerRecord] { [] }
 }

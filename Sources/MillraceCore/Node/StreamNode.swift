@@ -25,6 +25,7 @@ final class StreamNode {
     let store: SliceStore
     let serving: Serving?
     let following: Following?
+    let membership: Membership
     private var nextPeerTurn: Instant
     private var nextStatusAt: Instant
     /// Peers that broke the rules too often, and until when they are not let in again.
@@ -32,7 +33,7 @@ final class StreamNode {
 
     init(
         stream: StreamIdentity, store: SliceStore, seed: Seed, now: Instant,
-        serving: ServingConfig?, following: (Endpoint) -> Following?
+        serving: ServingConfig?, membership: MembershipConfig, following: (Endpoint) -> Following?
     ) {
         var config = SessionConfig(
             identity: stream.identity, prologue: SessionConfig.prologue(chainID: stream.chainID),
@@ -44,8 +45,13 @@ final class StreamNode {
         self.store = store
         self.serving = serving.map { [endpoint] in Serving(config: $0, endpoint: endpoint, store: store) }
         self.following = following(endpoint)
+        let role: PeerRole = self.following == nil ? .sequencer : serving == nil ? .replica : .relay
+        self.membership = Membership(
+            config: membership, role: role, stream: stream, endpoint: endpoint, following: self.following,
+            serving: self.serving, seed: seed, now: now)
         nextPeerTurn = now
         nextStatusAt = now
+        self.membership.onClose = { [unowned self] in close($0, with: .shuttingDown) }
         if let serving = self.serving, let following = self.following {
             following.onNews = { news in
                 if let record = news.headerOf { serving.forwardHeader(record) }
@@ -156,9 +162,15 @@ final class StreamNode {
             serving.catchUp(request: request, cadence: cadence, first: first, count: count, from: peer)
         case .accept(let terms):
             following?.accepted(terms, from: peer, now: now)
-        case .refuse(let serial, _, let reason, let retryAfter, _):
+        case .refuse(let serial, _, let reason, let retryAfter, let alternatives):
             following?.refused(
                 serial: serial, reason, retryAfterMilliseconds: retryAfter, from: peer, now: now)
+            if peer.parentIndex != nil {
+                membership.refused(
+                    alternatives: FrameReader.alternatives(
+                        RawSpan(_unsafeBytes: part(alternatives, of: plaintext))),
+                    retryAfterMilliseconds: retryAfter, by: peer)
+            }
         case .miss(let request, let shreds, let header):
             following?.missed(request, shreds, header: header, from: peer, now: now)
         case .status(let status):
@@ -174,6 +186,17 @@ final class StreamNode {
                 peer.roundTrip.add(now - sentAt)
                 peer.pingSentAt = nil
             }
+        case .record(let bytes):
+            judge(membership.record(RawSpan(_unsafeBytes: part(bytes, of: plaintext)), from: peer), of: peer)
+        case .getPeers(let request, let count):
+            judge(membership.getPeers(request: request, count: count, from: peer), of: peer)
+        case .peers(let request, let count, let bytes):
+            judge(
+                membership.peers(
+                    request: request, count: count, RawSpan(_unsafeBytes: part(bytes, of: plaintext)),
+                    from: peer), of: peer)
+        case .place(let hops, let childrenFree):
+            membership.place(hops: hops, childrenFree: childrenFree, from: peer)
         case .close:
             endpoint.statistics.received.control &+= UInt64(count)
             close(peer, with: nil)
@@ -181,6 +204,19 @@ final class StreamNode {
         }
         if isControl { endpoint.statistics.received.control &+= UInt64(count) }
         if peer.offences > before { punish(peer) }
+    }
+
+    /// The bytes of a frame, lent from the datagram.
+    private func part(_ range: ByteRange, of plaintext: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: plaintext[range.range])
+    }
+
+    /// Notes an offence, if there was one; `handle` punishes.
+    private func judge(_ offence: Offence?, of peer: Peer) {
+        guard let offence else { return }
+        endpoint.statistics.offences &+= 1
+        peer.offences += 1
+        endpoint.emit(.offence(peer.address, offence))
     }
 
     private func offend(_ peer: Peer, _ offence: Offence) {
@@ -199,6 +235,7 @@ final class StreamNode {
         if banned.count == StreamNode.bannedMax { banned.removeFirst() }
         banned.append((peer.key, endpoint.now + StreamNode.banInterval))
         let parent = peer.parentIndex
+        membership.shun(peer.key)
         close(peer, with: .invalidShreds)
         // A parent that cheats is not asked again soon.
         if let parent, let following {
@@ -218,6 +255,7 @@ final class StreamNode {
                     disconnected(peer)
                 } else {
                     following?.failed(id, now: endpoint.now)
+                    membership.failed(id)
                 }
             case .addressChanged(let id, let address):
                 endpoint.peer(id)?.address = address
@@ -230,6 +268,7 @@ final class StreamNode {
         if banned.contains(where: { $0.key == key.bytes32 }) {
             endpoint.sessions.close(id, now: endpoint.now)
             following?.failed(id, now: endpoint.now)
+            membership.failed(id)
             return
         }
         let peer = Peer(session: id, key: key.bytes32, address: address, now: endpoint.now)
@@ -237,6 +276,7 @@ final class StreamNode {
         endpoint.add(peer)
         endpoint.emit(.peerUp(address, key: key.bytes32))
         _ = following?.established(peer, now: endpoint.now)
+        membership.established(peer)
         nextPeerTurn = min(nextPeerTurn, endpoint.now)
     }
 
@@ -269,6 +309,7 @@ final class StreamNode {
         endpoint.sessions.handleTimeout(now: endpoint.now)
         drainSessionEvents()
         following?.handleTimeout(now: endpoint.now)
+        membership.handleTimeout()
         if endpoint.now >= nextPeerTurn { takePeerTurn() }
         if endpoint.now >= nextStatusAt { tellParents() }
     }
@@ -318,7 +359,7 @@ final class StreamNode {
         if let sessions = endpoint.sessions.nextDeadline { deadline = min(deadline, sessions) }
         if let serving = serving?.nextDeadline { deadline = min(deadline, serving) }
         if let following { deadline = min(deadline, following.nextDeadline) }
-        return deadline
+        return min(deadline, membership.nextDeadline)
     }
 
     // MARK: Out
@@ -337,6 +378,7 @@ final class StreamNode {
         var all = endpoint.statistics
         all.retentionFloor = store.floor
         all.retainedBytes = UInt64(store.bytes)
+        membership.count(into: &all)
         if let following {
             all.completeThrough = following.completeThrough
             all.tip = following.tip
@@ -355,7 +397,7 @@ final class StreamNode {
                 bytesSent: peer.bytesSent,
                 shredsQueued: peer.child?.waiting ?? 0, shredsDropped: peer.child?.dropped ?? 0,
                 offences: peer.offences,
-                isSilent: link.map { !$0.isUsable } ?? false)
+                isSilent: link.map { !$0.isUsable } ?? false, isDiscovered: link?.isDiscovered ?? false)
         }
     }
 }

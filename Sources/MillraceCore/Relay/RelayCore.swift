@@ -6,6 +6,7 @@
 /// has sent for 10 s is given up.
 
 public import MillraceBase
+public import MillraceWire
 
 public final class RelayCore: StreamCore {
     static let givesUpAfter = Interval.seconds(10)
@@ -16,8 +17,10 @@ public final class RelayCore: StreamCore {
     public init(config: RelayConfig, seed: Seed, now: Instant) {
         let store = SliceStore(bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
-        node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: config.serving)
-        { endpoint in
+        node = StreamNode(
+            stream: config.stream, store: store, seed: seed, now: now, serving: config.serving,
+            membership: config.membership
+        ) { endpoint in
             Following(
                 config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
                 endpoint: endpoint,
@@ -56,6 +59,7 @@ public final class RelayCore: StreamCore {
         return all
     }
     public var peers: [PeerReport] { node.peers }
+    public var anchors: [PeerRecord] { node.membership.anchors }
     /// The stream has ended and every height from where this relay joined is here.
     public var isFinished: Bool {
         node.following?.endHeight.map { node.following?.completeThrough ?? 0 >= $0 } ?? false

@@ -91,8 +91,7 @@ final class Following {
         self.store = store
         self.recreates = recreates
         self.givesUpAfter = givesUpAfter
-        // 64 parents is what the words of `missedBy` hold; more are not used.
-        parents = config.parents.prefix(64).map { ParentLink(endpoint: $0) }
+        parents = config.parents.prefix(Following.parentsMax).map { ParentLink(endpoint: $0) }
         plan = StripePlan(
             usable: Array(repeating: false, count: parents.count), parityStripes: config.parityStripes)
         window = RepairWindow(shredsMax: config.windowShredsMax)
@@ -121,8 +120,44 @@ final class Following {
                 else { continue }
                 parents[i].session = session
                 parents[i].state = .connecting(since: now)
+                // It may have come to us first; then no event follows.
+                if let peer = endpoint.peer(session) { _ = established(peer, now: now) }
             }
         }
+    }
+
+    /// Parents in all that `missedBy`'s words have a bit for.
+    static let parentsMax = 64
+    /// A retired place is not given to another before this: shreds and requests that name it have gone by then.
+    static let placeQuarantine = Interval.seconds(15)
+
+    /// Takes a parent in at run time, and dials it unless it has a session already. Its index; nil when all places are taken.
+    func addParent(_ endpoint: PeerEndpoint, now: Instant) -> Int? {
+        var link = ParentLink(endpoint: endpoint)
+        link.isDiscovered = true
+        let freed = parents.firstIndex { $0.retiredAt.map { now - $0 >= Following.placeQuarantine } ?? false }
+        let place = freed ?? parents.count
+        guard place < Following.parentsMax else { return nil }
+        if freed == nil { parents.append(link) } else { parents[place] = link }
+        replan(now: now)
+        connect(now: now)
+        return place
+    }
+
+    /// Ends the contract with a parent. Its session stays: the peer may be a child, or be taken again.
+    func removeParent(_ i: Int, now: Instant) {
+        guard parents.indices.contains(i), !parents[i].isRetired else { return }
+        parents[i].retiredAt = now
+        // The plan without it says so to the parent, too.
+        replan(now: now)
+        if let peer = peer(i) {
+            peer.parentIndex = nil
+            // What it sent before it heard of that, or until the lease ends if it never does, is no offence.
+            peer.wasParentUntil = now + .milliseconds(Int64(ParentLink.leaseMilliseconds) + 5_000)
+        }
+        settleRequests(of: i, now: now)
+        parents[i].session = nil
+        parents[i].state = .down(until: .distantFuture)
     }
 
     /// A session is up. Answers whether it is one of our parents'.
@@ -155,11 +190,15 @@ final class Following {
         parents[i].session = nil
         parents[i].connectFailures = min(parents[i].connectFailures + 1, 16)
         parents[i].state = .down(until: now + parents[i].backoff)
+        settleRequests(of: i, now: now)
+        replan(now: now)
+    }
+
+    private func settleRequests(of parent: Int, now: Instant) {
         for slot in requests.active.reversed() {
             let number = requests.number(slot: slot)
-            if requests[number]?.parent == i { settle(number, now: now) }
+            if requests[number]?.parent == parent { settle(number, now: now) }
         }
-        replan(now: now)
     }
 
     func peer(_ parent: Int) -> Peer? {
@@ -236,7 +275,7 @@ final class Following {
     /// A HEADER frame from a parent.
     func header(_ bytes: RawSpan, from peer: Peer, now: Instant) {
         guard let i = peer.parentIndex else {
-            offend(peer, .unexpectedFrame)
+            if now >= peer.wasParentUntil { offend(peer, .unexpectedFrame) }
             return
         }
         let header: SliceHeader
@@ -377,7 +416,7 @@ final class Following {
         now: Instant
     ) {
         guard let i = peer.parentIndex else {
-            offend(peer, .unexpectedFrame)
+            if now >= peer.wasParentUntil { offend(peer, .unexpectedFrame) }
             return
         }
         if let request {

@@ -11,7 +11,7 @@
 
 public import MillraceBase
 public import MillraceDiff
-import MillraceWire
+public import MillraceWire
 
 public final class ReplicaCore: StreamCore {
     static let appliesPerTurn = 4
@@ -44,8 +44,10 @@ public final class ReplicaCore: StreamCore {
         let store = SliceStore(bytesMax: config.following.waitingBytesMax, payloads: config.stream.payloads)
         let first = state.height + 1
         var made: Following?
-        node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: nil) {
-            endpoint in
+        node = StreamNode(
+            stream: config.stream, store: store, seed: seed, now: now, serving: nil,
+            membership: config.membership
+        ) { endpoint in
             made = Following(
                 config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
                 endpoint: endpoint,
@@ -201,6 +203,7 @@ public final class ReplicaCore: StreamCore {
         return all
     }
     public var peers: [PeerReport] { node.peers }
+    public var anchors: [PeerRecord] { node.membership.anchors }
 
     public func close(now: Instant) {
         isDirty = true

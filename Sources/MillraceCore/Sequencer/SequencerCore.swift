@@ -53,8 +53,10 @@ public final class SequencerCore: StreamCore {
         let store = SliceStore(
             bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
-        node = StreamNode(stream: config.stream, store: store, seed: seed, now: now, serving: config.serving)
-        { _ in nil }
+        node = StreamNode(
+            stream: config.stream, store: store, seed: seed, now: now, serving: config.serving,
+            membership: config.membership
+        ) { _ in nil }
         guard let serving = node.serving else { preconditionFailure("a sequencer serves") }
         self.serving = serving
         encoder = SliceEncoder(

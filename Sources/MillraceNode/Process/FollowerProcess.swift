@@ -131,6 +131,7 @@ public final class FollowerProcess {
         case .refused(let address, let reason): plan.log.notice("\(address) refused the contract: \(reason)")
         case .peerUp(let address, _): plan.log.info("session with \(address)")
         case .peerDown(let address): plan.log.info("session with \(address) ended")
+        case .anchorsChanged: break
         }
     }
 

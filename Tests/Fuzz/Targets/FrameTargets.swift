@@ -34,6 +34,9 @@ private func write(_ frame: Frame, from bytes: UnsafeRawBufferPointer) -> [UInt8
         case .refuse(_, _, _, _, let alternatives):
             _ = part(alternatives)
             return nil
+        case .record(let range): fits = writer.appendRecord(part(range))
+        case .peers(let request, let count, let records):
+            fits = writer.appendPeers(part(records), count: count, answering: request)
         default: fits = writer.append(frame)
         }
         return fits ? writer.count : nil
@@ -64,6 +67,8 @@ func frameSamples() -> [[UInt8]] {
         .catchUp(request: 6, cadence: .c0, first: 1, count: 100),
         .status(StreamStatus(tip: 900, completeThrough: 800, floor: 100, dropped: 3, ended: false)),
         .ping(7), .pong(8), .close(.shuttingDown),
+        .getPeers(request: 9, count: 6), .place(hops: 2, childrenFree: 60),
+        .place(hops: nil, childrenFree: 0),
     ]
     var samples = frames.map { frame in sample { $0.append(frame) } }
     samples.append(sample { writer in [1, 2, 3].withUnsafeBytes { writer.appendHeader($0) } })
@@ -82,6 +87,11 @@ func frameSamples() -> [[UInt8]] {
                     AlternativePeer(key: .zero, address: PeerAddress(ipv4: 0x7F00_0001, port: 9)),
                     AlternativePeer(key: .zero, address: PeerAddress(high: 1, low: 2, port: 3)),
                 ])
+        })
+    samples.append(sample { writer in [1, 2, 3].withUnsafeBytes { writer.appendRecord($0) } })
+    samples.append(
+        sample { writer in
+            [1, 2, 3].withUnsafeBytes { writer.appendPeers($0, count: 1, answering: 9) }
         })
     return samples + [samples.flatMap { $0 }.prefix(WireLimits.framesBytesMax).map { $0 }]
 }

@@ -28,6 +28,8 @@ public struct FuzzTarget: Sendable {
         relayPeer,
         replicaPeer,
         sequencerPeer,
+        membershipPeer,
+        peerRecord,
         diffSerialisation,
         recording,
         recordingFrames,

@@ -52,19 +52,25 @@ private struct GenuineStream: Sendable {
 
 private let stream = GenuineStream()
 
-private final class HostilePeer {
+final class HostilePeer {
     let core: any StreamCore
+    /// Datagrams of the core that went elsewhere: strangers it tries to reach.
+    private(set) var sentElsewhere = 0
     private let table: SessionTable
     private var session: SessionID?
     private var now = start
 
-    init(_ core: any StreamCore, connects: Bool) {
+    /// `own` and `other` are the keys of the peer and of the core.
+    init(
+        _ core: any StreamCore, connects: Bool, own: StaticKeyPair? = nil, other: StaticKeyPair? = nil
+    ) {
         self.core = core
         var config = SessionConfig(
-            identity: peerKeys, prologue: SessionConfig.prologue(chainID: chainID), startMicroseconds: 1)
+            identity: own ?? peerKeys, prologue: SessionConfig.prologue(chainID: chainID),
+            startMicroseconds: 1)
         config.sessionsMax = 4
         table = SessionTable(config: config, seed: Seed(9), now: start)
-        if connects { _ = table.connect(to: coreKeys.publicKey, at: coreAddress, now: now) }
+        if connects { _ = table.connect(to: (other ?? coreKeys).publicKey, at: coreAddress, now: now) }
         for _ in 0..<6 { exchange() }
     }
 
@@ -82,7 +88,10 @@ private final class HostilePeer {
             var bytes = Array(core.bytes(of: datagram.buffer).prefix(datagram.count))
             core.release(datagram.buffer)
             promise(datagram.count <= Limits.datagramBytesMax, "a datagram larger than the largest")
-            guard datagram.to == peerAddress else { continue }
+            guard datagram.to == peerAddress else {
+                sentElsewhere += 1
+                continue
+            }
             _ = bytes.withUnsafeMutableBytes { table.receive($0, from: coreAddress, now: now) }
         }
         while let event = table.nextEvent() {
@@ -166,7 +175,7 @@ private final class HostilePeer {
         }
     }
 
-    private func framed(_ body: (inout FrameWriter) -> Bool) -> [UInt8] {
+    func framed(_ body: (inout FrameWriter) -> Bool) -> [UInt8] {
         var room = [UInt8](repeating: 0, count: WireLimits.framesBytesMax)
         let count = room.withUnsafeMutableBytes { room in
             guard let base = room.baseAddress else { return 0 }

@@ -64,9 +64,15 @@ final class Mesh {
         signingKey = SigningKey(seed: Blake2b.hash(Array("signing \(seed)".utf8)))
     }
 
-    func keys(_ name: String) -> StaticKeyPair {
-        StaticKeyPair(privateKey: Blake2b.hash(Array("\(name) \(seed)".utf8)))
+    func keys(_ name: String) -> StaticKeyPair { recordKey(name).agreementKeys }
+
+    /// The identity of a node: signs its peer record, and makes its session keys.
+    func recordKey(_ name: String) -> SigningKey {
+        SigningKey(seed: Blake2b.hash(Array("\(name) \(seed)".utf8)))
     }
+
+    /// Where the next node will be.
+    var nextAddress: PeerAddress { .loopback(port: UInt16(10_000 + nodes.count)) }
 
     func stream(_ name: String) -> StreamIdentity {
         StreamIdentity(
@@ -74,9 +80,8 @@ final class Mesh {
             startMicroseconds: Mesh.epochMicroseconds + UInt64(now.nanoseconds / 1_000))
     }
 
-    func add(_ name: String, _ core: any StreamCore) -> Node {
-        let node = Node(
-            name: name, core: core, address: .loopback(port: UInt16(10_000 + nodes.count)), keys: keys(name))
+    func add(_ name: String, _ core: any StreamCore, at address: PeerAddress? = nil) -> Node {
+        let node = Node(name: name, core: core, address: address ?? nextAddress, keys: keys(name))
         nodes.append(node)
         return node
     }
@@ -96,16 +101,21 @@ final class Mesh {
         parents.map { PeerEndpoint(key: $0.keys.publicKey, address: $0.address) }
     }
 
-    func addRelay(_ name: String, parents: [Node], _ adjust: (inout RelayConfig) -> Void = { _ in }) -> Node {
+    func addRelay(
+        _ name: String, parents: [Node], at address: PeerAddress? = nil,
+        _ adjust: (inout RelayConfig) -> Void = { _ in }
+    ) -> Node {
         var config = RelayConfig(
             stream: stream(name), sequencerKey: signingKey.verifyingKey,
             following: FollowingConfig(parents: endpoints(parents)))
         adjust(&config)
-        return add(name, RelayCore(config: config, seed: Seed(seed &+ UInt64(nodes.count) &* 97), now: now))
+        return add(
+            name, RelayCore(config: config, seed: Seed(seed &+ UInt64(nodes.count) &* 97), now: now),
+            at: address)
     }
 
     func addReplica(
-        _ name: String, parents: [Node], genesisSeed: UInt64? = nil,
+        _ name: String, parents: [Node], genesisSeed: UInt64? = nil, at address: PeerAddress? = nil,
         _ adjust: (inout ReplicaConfig) -> Void = { _ in }
     ) -> Node {
         var config = ReplicaConfig(
@@ -115,8 +125,9 @@ final class Mesh {
         let state = MeshWorkload(seed: genesisSeed ?? seed).state
         return add(
             name,
-            ReplicaCore(config: config, state: state, seed: Seed(seed &+ UInt64(nodes.count) &* 97), now: now)
-        )
+            ReplicaCore(
+                config: config, state: state, seed: Seed(seed &+ UInt64(nodes.count) &* 97), now: now),
+            at: address)
     }
 
     /// Sets the wire between two nodes, one way.
@@ -130,6 +141,7 @@ final class Mesh {
         wires[key(from.address, to.address)]?.isCut = isCut
     }
 
+    /// Ports tell nodes apart, whatever their addresses.
     private func key(_ from: PeerAddress, _ to: PeerAddress) -> Int { Int(from.port) << 16 | Int(to.port) }
 
     // MARK: Time
