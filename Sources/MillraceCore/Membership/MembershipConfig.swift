@@ -53,6 +53,8 @@ enum MembershipLimits {
     static let freshness = Interval.seconds(10_800)
     /// An untested address is tested so often when nothing is missing.
     static let feelerInterval = Interval.seconds(30)
+    /// Handshakes in vain with a found parent before it is given up although no other is left: about half a minute.
+    static let patience = 6
     /// A contact that has said nothing useful for so long is let go.
     static let contactTime = Interval.seconds(5)
     /// Clocks differ: a record from so far in the future counts.

@@ -65,17 +65,20 @@ extension Membership {
 
     // MARK: Parents
 
-    /// A found parent goes when it has no stream, stands no nearer than we do, is gone, or was silent twice.
+    /// A found parent goes when it has no stream, is gone, or was silent twice. When no parent is left at all, it may be our own
+    /// line: then those we had are dialled for as long as any other would be, and others beside them.
     private func dropParents() {
         guard let following else { return }
+        let usable = following.parents.count { $0.isUsable }
         for i in following.parents.indices {
             let link = following.parents[i]
             guard link.isDiscovered, !link.isRetired else { continue }
             var isLost = false
             switch link.state {
-            case .down: isLost = link.connectFailures >= 2
+            case .down, .connecting:
+                isLost = link.connectFailures >= (usable > 0 ? 1 : MembershipLimits.patience)
             case .silent: isLost = link.lapses >= 2
-            case .connecting, .up: break
+            case .up: break
             }
             if isLost, let key = link.endpoint.key { tables.failed(key, now: endpoint.now) }
             if let peer = following.peer(i), peer.gossip.hasToldPlace {
@@ -92,12 +95,9 @@ extension Membership {
         var groups: [SubnetGroup] = []
         var taken = 0
         for link in following.parents where !link.isRetired {
-            if link.isDiscovered {
-                groups.append(SubnetGroup(link.endpoint.address))
-            } else if link.connectFailures >= 2 {
-                // Configured and gone: others may stand in for it.
-                continue
-            }
+            // One that is gone has its seat no more, though it may come back to it.
+            if link.connectFailures > 0, !link.isConnected { continue }
+            if link.isDiscovered { groups.append(SubnetGroup(link.endpoint.address)) }
             taken += 1
         }
         return ParentSelection(

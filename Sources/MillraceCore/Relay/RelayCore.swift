@@ -60,6 +60,8 @@ public final class RelayCore: StreamCore {
     }
     public var peers: [PeerReport] { node.peers }
     public var anchors: [PeerRecord] { node.membership.anchors }
+    /// Whom it knows; for tests.
+    var membershipTables: PeerTables { node.membership.tables }
     /// The stream has ended and every height from where this relay joined is here.
     public var isFinished: Bool {
         node.following?.endHeight.map { node.following?.completeThrough ?? 0 >= $0 } ?? false

@@ -136,6 +136,15 @@ final class Mesh {
             parameters, seed: seed &+ UInt64(key(from.address, to.address)))
     }
 
+    /// What a node sent to addresses where nobody is.
+    func bytesToNobody(from node: Node) -> UInt64 {
+        let ports = Set(nodes.map { Int($0.address.port) })
+        return wires.reduce(0) { sum, wire in
+            wire.key >> 16 == Int(node.address.port) && !ports.contains(wire.key & 0xFFFF)
+                ? sum + wire.value.bytes : sum
+        }
+    }
+
     func wire(_ from: Node, _ to: Node) -> Wire? { wires[key(from.address, to.address)] }
     func cut(_ from: Node, _ to: Node, _ isCut: Bool = true) {
         wires[key(from.address, to.address)]?.isCut = isCut
