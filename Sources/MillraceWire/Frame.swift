@@ -143,6 +143,8 @@ public enum Frame: Hashable, Sendable, BitwiseCopyable {
     case peers(request: UInt16, count: Int, records: ByteRange)
     /// How far the sender is from the sequencer (nil: it has no stream) and how many more children it would take.
     case place(hops: UInt8?, childrenFree: UInt16)
+    /// A proof that the sequencer signed two histories: `EquivocationProof.decode` reads the range (Spec 67.2).
+    case evidence(ByteRange)
 }
 
 /// The type bytes of Spec 60.2.
@@ -165,6 +167,7 @@ public enum FrameType: UInt8, Sendable {
     case getPeers = 0x11
     case peers = 0x12
     case place = 0x13
+    case evidence = 0x30
 }
 
 /// Bounds of frame fields that are not `WireLimits` already. Every one is checked when parsing and by the writer.

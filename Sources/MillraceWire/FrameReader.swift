@@ -128,6 +128,12 @@ public struct FrameReader: ~Escapable {
                 throw outOfRange()
             }
             return .peers(request: request, count: count, records: try range(bytes))
+        case .evidence:
+            let count = Int(try reader.u16())
+            guard count >= EquivocationProof.bytesMin, count <= EquivocationProof.bytesMax else {
+                throw outOfRange()
+            }
+            return .evidence(try range(count))
         case .place:
             let hops = try reader.u8()
             let childrenFree = try reader.u16()

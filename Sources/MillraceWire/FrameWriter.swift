@@ -92,7 +92,7 @@ public struct FrameWriter {
         // 64 bytes bound every frame written here (STATUS, the longest, takes at most 33).
         guard remaining >= 64 else { return false }
         switch frame {
-        case .header, .shred, .record, .peers:
+        case .header, .shred, .record, .peers, .evidence:
             preconditionFailure("a frame with bytes of its own has a method of its own")
         case .subscribe(let terms):
             put(.subscribe)
@@ -181,6 +181,17 @@ public struct FrameWriter {
         put(UInt8(count))
         put(UInt16(records.count))
         put(records)
+        return true
+    }
+
+    /// EVIDENCE: a proof of misbehaviour.
+    public mutating func appendEvidence(_ proof: UnsafeRawBufferPointer) -> Bool {
+        precondition(
+            proof.count >= EquivocationProof.bytesMin && proof.count <= EquivocationProof.bytesMax)
+        guard remaining >= 3 + proof.count else { return false }
+        put(.evidence)
+        put(UInt16(proof.count))
+        put(proof)
         return true
     }
 

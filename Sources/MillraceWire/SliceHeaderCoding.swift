@@ -177,9 +177,12 @@ extension SliceHeader {
 
     /// The key of the header hash: it keeps a header's hash apart from every other hash of the protocol.
     static let hashDomain: [UInt8] = Array("millrace slice header 1".utf8)
+    /// The key of the digest that stands for the shred hashes in it.
+    static let shredHashesDomain: [UInt8] = Array("millrace shred hashes 1".utf8)
 
-    /// BLAKE2b-256 over everything but the signature, keyed with the domain: what the next header names, and what the
-    /// sequencer signs.
+    /// BLAKE2b-256 over the fields and a digest of the shred hashes, keyed with the domain: what the next header names, and
+    /// what the sequencer signs. The digest is there so that a header can be proven signed without its up to 576 bytes of
+    /// shred hashes (`HeaderSummary`).
     public var hash: Hash32 {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(encodedBytes)
@@ -196,14 +199,39 @@ extension SliceHeader {
 
     private static func hash(signed bytes: RawSpan) -> Hash32 {
         bytes.withUnsafeBytes { message in
-            hashDomain.withUnsafeBytes { key in
-                withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { digest in
-                    guard let digest = digest.baseAddress,
-                        let message = UnsafeRawBufferPointer(message).baseAddress
-                    else { return Hash32.zero }
-                    Blake2b.hash(message, count: bytes.byteCount, key: key, digestBytes: 32, into: digest)
-                    return Hash32(bytes: digest)
+            let shredCount = message.count > 6 ? Int(message[5]) + Int(message[6]) : 0
+            let fields = max(message.count - shredCount * ShredHash.byteCount, min(fixedBytes, message.count))
+            let hashes = UnsafeRawBufferPointer(rebasing: message[fields...])
+            return withUnsafeTemporaryAllocation(byteCount: 192 + 32, alignment: 8) { room in
+                guard let base = room.baseAddress, let source = message.baseAddress, fields <= 192 else {
+                    return Hash32.zero
                 }
+                base.copyMemory(from: source, byteCount: fields)
+                digestOfShredHashes(hashes, into: base + fields)
+                return hash(fieldsAndDigest: UnsafeRawBufferPointer(rebasing: room[..<(fields + 32)]))
+            }
+        }
+    }
+
+    /// 32 bytes that stand for the shred hashes.
+    static func digestOfShredHashes(_ hashes: UnsafeRawBufferPointer, into digest: UnsafeMutableRawPointer) {
+        shredHashesDomain.withUnsafeBytes { key in
+            withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) { spare in
+                // An empty slice has no hashes, and C code is handed an address all the same.
+                guard let source = hashes.baseAddress ?? UnsafeRawPointer(spare.baseAddress) else { return }
+                Blake2b.hash(source, count: hashes.count, key: key, digestBytes: 32, into: digest)
+            }
+        }
+    }
+
+    static func hash(fieldsAndDigest bytes: UnsafeRawBufferPointer) -> Hash32 {
+        hashDomain.withUnsafeBytes { key in
+            withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { digest in
+                guard let digest = digest.baseAddress, let message = bytes.baseAddress else {
+                    return Hash32.zero
+                }
+                Blake2b.hash(message, count: bytes.count, key: key, digestBytes: 32, into: digest)
+                return Hash32(bytes: digest)
             }
         }
     }

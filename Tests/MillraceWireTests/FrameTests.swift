@@ -262,6 +262,14 @@ private let controlFrames: [(name: String, frame: Frame)] = [
                 symbol.withUnsafeBytes { writer.appendPeers($0, count: 2, answering: 513) }
             })
         try write("peers", "ok", "an answer said to hold two records", peers, frames: 1)
+        let evidence = try #require(
+            written { writer in
+                [UInt8](repeating: 7, count: 440).withUnsafeBytes { writer.appendEvidence($0) }
+            })
+        try write("evidence", "ok", "evidence; its bytes are chapter 67's to judge", evidence, frames: 1)
+        try write(
+            "evidence-short", "outOfRange", "439 bytes hold no proof",
+            [0x30, 0xB7, 1] + [UInt8](repeating: 7, count: 439), frames: 0)
         try write("record-empty", "outOfRange", "a record of no bytes", [0x10, 0], frames: 0)
         try write(
             "record-long", "outOfRange", "a record of 165 bytes",

@@ -37,9 +37,12 @@ public enum Offence: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case flood
     /// A peer record that its key did not sign, or one in another's name.
     case invalidRecord
+    /// A proof of misbehaviour that proves nothing.
+    case invalidProof
 }
 
-/// Why a replica stopped for good. It applies nothing after one of these.
+/// Why a node stopped for good. A replica applies nothing after one of these; a relay, which only the last can stop, forwards
+/// nothing.
 public enum StopReason: BitwiseCopyable, Sendable, Hashable {
     /// The state after EVM boundary `height` is not the one the sequencer signed.
     case commitmentMismatch(height: UInt64, signed: Hash32, computed: Hash32)
@@ -47,7 +50,8 @@ public enum StopReason: BitwiseCopyable, Sendable, Hashable {
     case undecodable(height: UInt64)
     /// No parent holds `height` any more; a snapshot is needed.
     case beyondRetention(height: UInt64, floor: UInt64)
-    /// The sequencer signed two different headers for one slice, or headers that do not chain.
+    /// The sequencer signed two different headers for one slice, or headers that do not chain. `StreamCore.evidence` is the
+    /// proof, if the contradiction lies in two headers.
     case equivocation(height: UInt64)
 }
 

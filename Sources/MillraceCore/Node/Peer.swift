@@ -21,6 +21,8 @@ final class Peer {
     var wasParentUntil = Instant.zero
     /// What was said between us about membership.
     var gossip = PeerGossip()
+    /// How often it was told of a proof of misbehaviour; the most when it knows.
+    var evidenceTellings = 0
 
     /// The datagram being filled for this peer.
     var open: BufferHandle?

@@ -23,10 +23,13 @@ public protocol StreamCore: AnyObject {
     var peers: [PeerReport] { get }
     /// Peers worth asking first after a restart; kept by the shell when `CoreEvent.anchorsChanged` says so.
     var anchors: [PeerRecord] { get }
+    /// The proof for which the stream was stopped: `EquivocationProof.decode` reads it.
+    var evidence: [UInt8]? { get }
     /// Tells every peer goodbye; drain outputs once more afterwards.
     func close(now: Instant)
 }
 
 extension StreamCore {
     public var anchors: [PeerRecord] { [] }
+    public var evidence: [UInt8]? { nil }
 }

@@ -26,6 +26,7 @@ final class StreamNode {
     let serving: Serving?
     let following: Following?
     let membership: Membership
+    let evidence: EvidenceFlood
     private var nextPeerTurn: Instant
     private var nextStatusAt: Instant
     /// Peers that broke the rules too often, and until when they are not let in again.
@@ -33,7 +34,8 @@ final class StreamNode {
 
     init(
         stream: StreamIdentity, store: SliceStore, seed: Seed, now: Instant,
-        serving: ServingConfig?, membership: MembershipConfig, following: (Endpoint) -> Following?
+        sequencerKey: VerifyingKey, serving: ServingConfig?, membership: MembershipConfig,
+        following: (Endpoint) -> Following?
     ) {
         var config = SessionConfig(
             identity: stream.identity, prologue: SessionConfig.prologue(chainID: stream.chainID),
@@ -51,6 +53,8 @@ final class StreamNode {
             serving: self.serving, seed: seed, now: now)
         nextPeerTurn = now
         nextStatusAt = now
+        evidence = EvidenceFlood(endpoint: endpoint, stream: stream, sequencerKey: sequencerKey)
+        self.following?.onProof = { [evidence] in evidence.found($0) }
         self.membership.onClose = { [unowned self] in close($0, with: .shuttingDown) }
         if let serving = self.serving, let following = self.following {
             following.onNews = { news in
@@ -197,6 +201,11 @@ final class StreamNode {
                     from: peer), of: peer)
         case .place(let hops, let childrenFree):
             membership.place(hops: hops, childrenFree: childrenFree, from: peer)
+        case .evidence(let bytes):
+            judge(evidence.heard(RawSpan(_unsafeBytes: part(bytes, of: plaintext)), from: peer), of: peer)
+            if let height = evidence.proof?.height, following?.equivocationAt == nil {
+                following?.equivocationAt = height
+            }
         case .close:
             endpoint.statistics.received.control &+= UInt64(count)
             close(peer, with: nil)
@@ -277,6 +286,7 @@ final class StreamNode {
         endpoint.emit(.peerUp(address, key: key.bytes32))
         _ = following?.established(peer, now: endpoint.now)
         membership.established(peer)
+        evidence.established(peer)
         nextPeerTurn = min(nextPeerTurn, endpoint.now)
     }
 
@@ -310,6 +320,7 @@ final class StreamNode {
         drainSessionEvents()
         following?.handleTimeout(now: endpoint.now)
         membership.handleTimeout()
+        evidence.handleTimeout()
         if endpoint.now >= nextPeerTurn { takePeerTurn() }
         if endpoint.now >= nextStatusAt { tellParents() }
     }
@@ -359,7 +370,7 @@ final class StreamNode {
         if let sessions = endpoint.sessions.nextDeadline { deadline = min(deadline, sessions) }
         if let serving = serving?.nextDeadline { deadline = min(deadline, serving) }
         if let following { deadline = min(deadline, following.nextDeadline) }
-        return min(deadline, membership.nextDeadline)
+        return min(deadline, membership.nextDeadline, evidence.nextDeadline)
     }
 
     // MARK: Out

@@ -13,13 +13,14 @@ public final class RelayCore: StreamCore {
 
     private let node: StreamNode
     private var isDirty = true
+    private var hasStopped = false
 
     public init(config: RelayConfig, seed: Seed, now: Instant) {
         let store = SliceStore(bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
         node = StreamNode(
-            stream: config.stream, store: store, seed: seed, now: now, serving: config.serving,
-            membership: config.membership
+            stream: config.stream, store: store, seed: seed, now: now, sequencerKey: config.sequencerKey,
+            serving: config.serving, membership: config.membership
         ) { endpoint in
             Following(
                 config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
@@ -44,6 +45,10 @@ public final class RelayCore: StreamCore {
         if let output = node.endpoint.popOutput() { return output }
         guard isDirty else { return nil }
         isDirty = false
+        if !hasStopped, let height = node.following?.equivocationAt {
+            hasStopped = true
+            node.endpoint.emit(.stopped(.equivocation(height: height)))
+        }
         node.pump()
         return node.endpoint.popOutput()
     }
@@ -60,6 +65,7 @@ public final class RelayCore: StreamCore {
     }
     public var peers: [PeerReport] { node.peers }
     public var anchors: [PeerRecord] { node.membership.anchors }
+    public var evidence: [UInt8]? { node.evidence.proof?.encoded }
     /// Whom it knows; for tests.
     var membershipTables: PeerTables { node.membership.tables }
     /// The stream has ended and every height from where this relay joined is here.

@@ -72,6 +72,8 @@ final class Following {
     var endHeight: UInt64?
     /// Two signed headers that contradict each other were seen.
     var equivocationAt: UInt64?
+    /// They are told here, for all the world to know.
+    var onProof: ((EquivocationProof) -> Void)?
     /// No parent has this height any more, since then.
     var unavailableSince: Instant?
     var unavailableFloor: UInt64 = 0
@@ -278,6 +280,8 @@ final class Following {
             if now >= peer.wasParentUntil { offend(peer, .unexpectedFrame) }
             return
         }
+        // The stream is over: whatever comes now belongs to one history or the other.
+        guard equivocationAt == nil else { return }
         let header: SliceHeader
         do {
             header = try SliceHeader.decode(bytes)
@@ -298,7 +302,7 @@ final class Following {
             let hash = SliceHeader.hash(encoded: bytes)
             guard hash != held.assembler.headerHash else { return }
             if header.isSigned(by: sequencerKey, hash: hash) {
-                equivocationAt = header.firstHeight
+                equivocated(held, bytes, at: header.firstHeight)
             } else {
                 invalidHeader(peer)
             }
@@ -317,11 +321,17 @@ final class Following {
             invalidHeader(peer)
             return
         }
-        if !chains(header, hash: hash) {
-            equivocationAt = header.firstHeight
+        if let other = contradiction(header, hash: hash) {
+            equivocated(other, bytes, at: header.firstHeight)
             return
         }
         admit(header, hash: hash, bytes: bytes, parent: i, now: now)
+    }
+
+    private func equivocated(_ held: SliceRecord, _ bytes: RawSpan, at height: UInt64) {
+        equivocationAt = height
+        let other = held.assembler.headerBytes
+        if let proof = EquivocationProof(other.span.bytes, bytes) { onProof?(proof) }
     }
 
     private func invalidHeader(_ peer: Peer) {
@@ -329,32 +339,34 @@ final class Following {
         offend(peer, .invalidHeader)
     }
 
-    /// Spec 40.3: each header names the one before it. Checked against whichever neighbours are held.
-    private func chains(_ header: SliceHeader, hash: Hash32) -> Bool {
+    /// Spec 40.3: each header names the one before it. Checked against whichever neighbours are held; answers the one that
+    /// contradicts it.
+    private func contradiction(_ header: SliceHeader, hash: Hash32) -> SliceRecord? {
         if header.sliceIndex > 0 {
             let before = SliceKey(firstHeight: header.firstHeight, index: header.sliceIndex - 1)
             if let record = store.record(before), record.assembler.headerHash != header.previousHeaderHash {
-                return false
+                return record
             }
         } else if header.firstHeight > 1, let entry = store.entry(header.firstHeight - 1),
             let last = entry.slices.last,
             let record = last, record.assembler.headerHash != header.previousHeaderHash
         {
-            return false
+            return record
         }
         let after =
             header.isLastSlice
             ? SliceKey(firstHeight: header.lastHeight + 1, index: 0)
             : SliceKey(firstHeight: header.firstHeight, index: header.sliceIndex + 1)
         if let record = store.record(after), record.assembler.header.previousHeaderHash != hash {
-            return false
+            return record
         }
-        if let entry = store.entry(header.firstHeight), let sibling = entry.firstHeader,
-            !sibling.agrees(with: header)
+        if let entry = store.entry(header.firstHeight),
+            let sibling = entry.slices.lazy.compactMap({ $0 }).first,
+            !sibling.assembler.header.agrees(with: header)
         {
-            return false
+            return sibling
         }
-        return true
+        return nil
     }
 
     private func admit(_ header: SliceHeader, hash: Hash32, bytes: RawSpan, parent: Int, now: Instant) {
@@ -419,6 +431,7 @@ final class Following {
             if now >= peer.wasParentUntil { offend(peer, .unexpectedFrame) }
             return
         }
+        guard equivocationAt == nil else { return }
         if let request {
             answered(request, key, index: index, now: now)
         } else {

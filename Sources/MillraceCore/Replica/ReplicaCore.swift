@@ -45,8 +45,8 @@ public final class ReplicaCore: StreamCore {
         let first = state.height + 1
         var made: Following?
         node = StreamNode(
-            stream: config.stream, store: store, seed: seed, now: now, serving: nil,
-            membership: config.membership
+            stream: config.stream, store: store, seed: seed, now: now, sequencerKey: config.sequencerKey,
+            serving: nil, membership: config.membership
         ) { endpoint in
             made = Following(
                 config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
@@ -204,6 +204,7 @@ public final class ReplicaCore: StreamCore {
     }
     public var peers: [PeerReport] { node.peers }
     public var anchors: [PeerRecord] { node.membership.anchors }
+    public var evidence: [UInt8]? { node.evidence.proof?.encoded }
 
     public func close(now: Instant) {
         isDirty = true

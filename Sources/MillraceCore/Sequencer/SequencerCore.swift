@@ -10,6 +10,7 @@
 
 public import MillraceBase
 import MillraceCodec
+import MillraceCrypto
 public import MillraceDiff
 import MillraceWire
 
@@ -31,6 +32,7 @@ public final class SequencerCore: StreamCore {
     private let payloads: PayloadForm
     private var payload: [UInt8] = []
     private var isDirty = true
+    private var hasStopped = false
 
     /// Empty mini-blocks sealed and not yet sent.
     private var runFirst: UInt64 = 0
@@ -54,7 +56,8 @@ public final class SequencerCore: StreamCore {
             bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
         node = StreamNode(
-            stream: config.stream, store: store, seed: seed, now: now, serving: config.serving,
+            stream: config.stream, store: store, seed: seed, now: now,
+            sequencerKey: config.signingKey.verifyingKey, serving: config.serving,
             membership: config.membership
         ) { _ in nil }
         guard let serving = node.serving else { preconditionFailure("a sequencer serves") }
@@ -274,6 +277,11 @@ public final class SequencerCore: StreamCore {
         if let output = node.endpoint.popOutput() { return output }
         guard isDirty else { return nil }
         isDirty = false
+        // Somebody else signs with this key, or this stream was begun twice: its followers have stopped, or will.
+        if !hasStopped, let proof = node.evidence.proof {
+            hasStopped = true
+            node.endpoint.emit(.stopped(.equivocation(height: proof.height)))
+        }
         node.pump()
         return node.endpoint.popOutput()
     }
@@ -295,6 +303,7 @@ public final class SequencerCore: StreamCore {
         return all
     }
     public var peers: [PeerReport] { node.peers }
+    public var evidence: [UInt8]? { node.evidence.proof?.encoded }
 
     public func close(now: Instant) {
         isDirty = true

@@ -34,6 +34,7 @@ private func write(_ frame: Frame, from bytes: UnsafeRawBufferPointer) -> [UInt8
         case .refuse(_, _, _, _, let alternatives):
             _ = part(alternatives)
             return nil
+        case .evidence(let range): fits = writer.appendEvidence(part(range))
         case .record(let range): fits = writer.appendRecord(part(range))
         case .peers(let request, let count, let records):
             fits = writer.appendPeers(part(records), count: count, answering: request)
@@ -92,6 +93,12 @@ func frameSamples() -> [[UInt8]] {
     samples.append(
         sample { writer in
             [1, 2, 3].withUnsafeBytes { writer.appendPeers($0, count: 1, answering: 9) }
+        })
+    samples.append(
+        sample { writer in
+            [UInt8](repeating: 7, count: EquivocationProof.bytesMin).withUnsafeBytes {
+                writer.appendEvidence($0)
+            }
         })
     return samples + [samples.flatMap { $0 }.prefix(WireLimits.framesBytesMax).map { $0 }]
 }

@@ -30,6 +30,7 @@ public struct FuzzTarget: Sendable {
         sequencerPeer,
         membershipPeer,
         peerRecord,
+        evidence,
         diffSerialisation,
         recording,
         recordingFrames,

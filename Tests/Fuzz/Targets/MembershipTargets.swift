@@ -108,6 +108,32 @@ extension FuzzTarget {
         _ = record.sessionKey
     }
 
+    static let evidence = FuzzTarget(
+        "evidence", bytesMax: EquivocationProof.bytesMax + 8,
+        seeds: {
+            var header = SliceHeader()
+            let headers = (0..<3 as Range<UInt64>).map { i -> [UInt8] in
+                header.sealedAtMicroseconds = i
+                if i == 2 { header.commitment = SliceCommitment(height: 100, hash: .zero) }
+                header.sign(with: coreKey)
+                return header.encoded
+            }
+            var seeds: [[UInt8]] = []
+            for (a, b) in [(0, 1), (1, 2)] {
+                let (first, second) = (headers[a], headers[b])
+                if let proof = EquivocationProof(first.span.bytes, second.span.bytes) {
+                    seeds.append(proof.encoded)
+                }
+            }
+            return seeds
+        }
+    ) { bytes in
+        guard let proof = try? EquivocationProof.decode(bytes.bytes) else { return }
+        promise(proof.encoded == Array(bytes), "a proof with two encodings")
+        promise(proof.first.hash != proof.second.hash, "one header twice")
+        _ = proof.isSigned(by: coreKey.verifyingKey)
+    }
+
     static let membershipPeer = FuzzTarget(
         "membership-peer", bytesMax: 1_024,
         seeds: {

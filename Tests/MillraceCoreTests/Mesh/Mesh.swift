@@ -58,6 +58,8 @@ final class Mesh {
     let signingKey: SigningKey
     private(set) var sequencer: SequencerCore!
     private(set) var workload: MeshWorkload!
+    private var twin: SequencerCore!
+    private var twinWorkload: MeshWorkload!
 
     init(seed: UInt64) {
         self.seed = seed
@@ -95,6 +97,25 @@ final class Mesh {
         adjust(&config)
         sequencer = SequencerCore(config: config, state: workload.state, seed: Seed(seed &+ 1), now: now)
         return add("sequencer", sequencer)
+    }
+
+    /// A second sequencer with the first one's signing key, and a history of its own from the same genesis.
+    func addTwinSequencer() -> Node {
+        twinWorkload = MeshWorkload(seed: seed)
+        var config = SequencerConfig(stream: stream("twin"), signingKey: signingKey)
+        config.symbolBytesMax = 160
+        twin = SequencerCore(config: config, state: twinWorkload.state, seed: Seed(seed &+ 2), now: now)
+        return add("twin", twin)
+    }
+
+    /// Both sequencers seal; what they seal differs.
+    func runTwins(heights: Int) throws {
+        for _ in 0..<heights {
+            let diff = twinWorkload.next(
+                height: twin.nextHeight, transactions: 30, sealedAtMicroseconds: wallClock)
+            try twin.seal(diff, now: now)
+            try run(heights: 1)
+        }
     }
 
     func endpoints(_ parents: [Node]) -> [PeerEndpoint] {
