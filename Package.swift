@@ -164,7 +164,7 @@ let package = Package(
             "MillraceNode",
             [
                 "MillraceBase", "MillraceCrypto", "MillraceRecording", "MillraceDiff", "MillraceWorkload",
-                "MillraceLink", "MillraceLoop",
+                "MillraceLink", "MillraceLoop", "MillraceWire",
             ]),
         // Fuzzing: the targets, a program for libFuzzer (`make fuzz`), and the same targets as ordinary tests.
         .target(

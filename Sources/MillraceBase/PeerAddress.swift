@@ -24,6 +24,9 @@ public struct PeerAddress: Hashable, Sendable, BitwiseCopyable {
     /// Any address, port 0: where nothing is.
     public static let unspecified = PeerAddress(high: 0, low: 0, port: 0)
 
+    /// 0.0.0.0 or ::, on whatever port: every address of a machine, and so nobody's in particular.
+    public var isWildcard: Bool { ipv4 == 0 || (high == 0 && low == 0) }
+
     public static func loopback(port: UInt16) -> PeerAddress { PeerAddress(ipv4: 0x7F00_0001, port: port) }
 
     /// The IPv4 address when this is a mapped one.

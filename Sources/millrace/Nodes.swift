@@ -87,7 +87,12 @@ struct Relay: ParsableCommand {
 
     func run() throws {
         let settings = try node.settings()
-        try runNode { try FollowerProcess(settings, FollowerOptions(role: .relay), status.lines).run() }
+        let process = try runNode {
+            let process = try FollowerProcess(settings, FollowerOptions(role: .relay), status.lines)
+            try process.run()
+            return process
+        }
+        if let stopped = process.stopped { throw Failure(.verification, stopped) }
     }
 }
 

@@ -2,6 +2,7 @@ import Foundation
 import MillraceBase
 import MillraceCrypto
 import MillraceNode
+import MillraceWire
 import Testing
 
 private func temporaryFile(_ text: String) throws -> String {
@@ -96,4 +97,49 @@ func `a wrong configuration file is told in one sentence with its name`(text: St
     for bad in ["", "a.mill", "recording:", "stream:x"] {
         #expect(failure { _ = try SourceSpec(bad) }.contains("expected recording:FILE"), "\(bad)")
     }
+}
+
+// MARK: Anchors
+
+private func record(_ number: UInt64) -> PeerRecord {
+    let key = SigningKey(seed: Hash32(word: U256(number)))
+    var record = PeerRecord(
+        key: key.verifyingKey, address: .loopback(port: UInt16(9_000 + number)), chainID: 1, epoch: 0,
+        issuedAtMicroseconds: 1_700_000_000_000_000, lifetimeSeconds: 3_600)
+    record.sign(with: key)
+    return record
+}
+
+@Test func `anchors are read as they were written, and none are no error`() throws {
+    let file = AnchorFile(path: NSTemporaryDirectory() + "millrace-test-\(UUID().uuidString).anchors")
+    defer { try? FileManager.default.removeItem(atPath: file.path) }
+    #expect(try file.load() == [])
+    let records = (1...8 as ClosedRange<UInt64>).map(record)
+    try file.save(records)
+    #expect(try file.load() == records)
+    try file.save([records[3]])
+    #expect(try file.load() == [records[3]])
+}
+
+@Test func `what is wrong with an anchor file is told with its line`() throws {
+    let path = try temporaryFile("")
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let file = AnchorFile(path: path)
+    func outcome(_ text: String) throws -> String {
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        return failure { _ = try file.load() }
+    }
+    #expect(try outcome("hello\n").contains("does not begin with"))
+    #expect(try outcome("millrace anchors 1\nxyz\n").contains("\(path):2: a record is hexadecimal"))
+    #expect(try outcome("millrace anchors 1\n\n0100\n").contains("\(path):3: not a peer record (truncated)"))
+    #expect(
+        try outcome("millrace anchors 1\n" + String(repeating: "00", count: 60_000)).contains("larger than"))
+    let nowhere = AnchorFile(path: "/nowhere/x.anchors")
+    #expect(failure { try nowhere.save([]) }.contains("/nowhere/x.anchors: cannot be written"))
+}
+
+@Test func `the key of a record and the session key of an identity belong together`() {
+    let identity = Identity(secret: Hash32(word: 7))
+    #expect(identity.record.verifyingKey.agreementKey == identity.session.publicKey)
+    #expect(identity.record.verifyingKey != identity.signing.verifyingKey)
 }

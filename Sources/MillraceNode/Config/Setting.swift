@@ -9,6 +9,10 @@ public enum Setting: String, CaseIterable, Sendable {
     case chainID = "chain-id"
     case sequencer
     case parents
+    case bootstrap
+    case parentsWanted = "parents-wanted"
+    case advertise
+    case anchors
     case parity
     case parityMin = "parity-min"
     case retentionMiB = "retention-mib"
@@ -24,6 +28,10 @@ public enum Setting: String, CaseIterable, Sendable {
         case .chainID: "1"
         case .sequencer: ""
         case .parents: ""
+        case .bootstrap: ""
+        case .parentsWanted: "0"
+        case .advertise: ""
+        case .anchors: ""
         case .parity: "4"
         case .parityMin: "1"
         case .retentionMiB: "256"
@@ -42,7 +50,16 @@ public enum Setting: String, CaseIterable, Sendable {
         case .chainID: "Number of the chain: peers of another chain are refused."
         case .sequencer:
             "The sequencer's signing key (64 hexadecimal digits) against which every header is checked."
-        case .parents: "Comma-separated mill://KEY@HOST:PORT of the peers to take stripes from."
+        case .parents:
+            "Comma-separated mill://KEY@HOST:PORT of the peers to take stripes from, whatever else is found."
+        case .bootstrap:
+            "Comma-separated mill://KEY@HOST:PORT of peers that know others: parents are found through them."
+        case .parentsWanted:
+            "Parents in all when they are found, configured ones included; 0: 8 for a replica, 4 for a relay."
+        case .advertise:
+            "HOST:PORT at which others reach this node; by default where it listens, unless that is every address."
+        case .anchors:
+            "File that keeps peers found over a restart; by default beside the identity file, none without one."
         case .parity: "Parity shreds per slice that a sequencer makes, 0 to 16."
         case .parityMin:
             "The fewest parity shreds per slice that a follower buys, 0 to 16; its losses buy more."

@@ -1,5 +1,6 @@
-/// Who a node is: one 32-byte secret in a file, from which its session key (X25519) and, on a sequencer, its signing key
-/// (Ed25519) are derived. The file holds 64 hexadecimal digits and a newline, readable by its owner only.
+/// Who a node is: one 32-byte secret in a file, from which follow the key that signs its peer record (Ed25519) with its session
+/// key (X25519, the same key in another form: Spec 65.2) and, on a sequencer, the key that signs the stream (Ed25519). The file
+/// holds 64 hexadecimal digits and a newline, readable by its owner only.
 
 import Foundation
 public import MillraceBase
@@ -10,10 +11,13 @@ public struct Identity: Sendable {
 
     public init(secret: Hash32) { self.secret = secret }
 
-    /// The X25519 key pair of sessions: BLAKE2b-256 of a label under the secret as key.
-    public var session: StaticKeyPair {
-        StaticKeyPair(privateKey: Blake2b.hash(Array("millrace session key".utf8).span.bytes, key: secret))
+    /// The Ed25519 key that signs the node's peer record: BLAKE2b-256 of a label under the secret as key.
+    public var record: SigningKey {
+        SigningKey(seed: Blake2b.hash(Array("millrace record key".utf8).span.bytes, key: secret))
     }
+
+    /// The X25519 key pair of sessions.
+    public var session: StaticKeyPair { record.agreementKeys }
 
     /// The Ed25519 key that signs slice headers.
     public var signing: SigningKey {

@@ -34,10 +34,14 @@ public final class FollowerProcess {
     private var statusTimer: LoopTimer?
     private var signals: [SignalWatcher] = []
 
+    /// Ready when so many parents have granted stripes: all that were configured, or one that was found.
+    private let parentsAwaited: Int
     private var lags = LagSeries()
     private var lastLagMicroseconds: Int64?
     private var isReady = false
     private var isStopping = false
+    /// The next status turn is the last.
+    private var isEnding = false
     private var matched: (height: UInt64, commitment: Hash32)?
     /// Why a replica stopped by itself.
     public private(set) var stopped: String?
@@ -46,33 +50,52 @@ public final class FollowerProcess {
     public init(_ settings: Settings, _ options: FollowerOptions, _ status: StatusLines) throws {
         self.options = options
         self.status = status
-        let seed = Machine.randomSeed()
-        switch options.role {
-        case .relay:
-            plan = try NodePlan(settings, role: "relay")
-            var config = RelayConfig(
-                stream: plan.stream, sequencerKey: try plan.sequencerKey(), following: try plan.following())
-            config.serving = try plan.serving()
-            replica = nil
-            core = RelayCore(config: config, seed: seed, now: Machine.now)
-        case .replica(let genesis):
-            plan = try NodePlan(settings, role: "replica")
-            let config = ReplicaConfig(
-                stream: plan.stream, sequencerKey: try plan.sequencerKey(), following: try plan.following())
-            let state = State(seed: seed)
-            if let genesis { try Genesis.load(path: genesis, into: state) }
-            let replica = ReplicaCore(config: config, state: state, seed: seed, now: Machine.now)
-            self.replica = replica
-            core = replica
-        }
-        loop = try EventLoop()
+        let plan = try NodePlan(settings, role: options.role == .relay ? "relay" : "replica")
+        self.plan = plan
+        // What is wrong with the settings is told before anything is opened.
+        let sequencerKey = try plan.sequencerKey()
+        let following = try plan.following()
+        parentsAwaited = max(following.parents.count, 1)
+        _ = try plan.membership(listeningAt: plan.listen, serves: options.role == .relay)
+        let loop = try EventLoop()
+        self.loop = loop
         do {
-            shell = try NodeShell(loop: loop, socket: plan.socket(on: loop), core: core) { [unowned self] in
-                handle($0)
+            // The socket first: with port 0 the node learns there where it listens, which its record says.
+            let socket = try plan.socket(on: loop)
+            do {
+                (core, replica) = try FollowerProcess.makeCore(
+                    options.role, plan, following, sequencerKey, listeningAt: socket.localAddress)
+            } catch {
+                socket.close()
+                throw error
             }
+            shell = try NodeShell(loop: loop, socket: socket, core: core) { [unowned self] in handle($0) }
         } catch {
             loop.close()
             throw error
+        }
+    }
+
+    private static func makeCore(
+        _ role: FollowerOptions.Role, _ plan: NodePlan, _ following: FollowingConfig,
+        _ sequencerKey: VerifyingKey, listeningAt address: PeerAddress
+    ) throws -> (any StreamCore, ReplicaCore?) {
+        let seed = Machine.randomSeed()
+        switch role {
+        case .relay:
+            var config = RelayConfig(
+                stream: plan.stream, sequencerKey: sequencerKey, following: following)
+            config.serving = try plan.serving()
+            config.membership = try plan.membership(listeningAt: address, serves: true)
+            return (RelayCore(config: config, seed: seed, now: Machine.now), nil)
+        case .replica(let genesis):
+            var config = ReplicaConfig(
+                stream: plan.stream, sequencerKey: sequencerKey, following: following)
+            config.membership = try plan.membership(listeningAt: address, serves: false)
+            let state = State(seed: seed)
+            if let genesis { try Genesis.load(path: genesis, into: state) }
+            let replica = ReplicaCore(config: config, state: state, seed: seed, now: Machine.now)
+            return (replica, replica)
         }
     }
 
@@ -81,6 +104,7 @@ public final class FollowerProcess {
     /// Runs until told to end, or until a replica ends by itself (see `stopped`, `verdict`).
     public func run() throws {
         statusTimer = try LoopTimer(on: loop) { [unowned self] in
+            if isEnding { return stop() }
             checkReady()
             report("status")
             statusTimer?.set(after: isReady ? .milliseconds(500) : .milliseconds(20))
@@ -99,11 +123,11 @@ public final class FollowerProcess {
         loop.close()
     }
 
-    /// Ready: every parent it was given has granted it stripes.
+    /// Ready: every parent it was given has granted it stripes; or one that it found, when it was given none.
     private func checkReady() {
         guard !isReady else { return }
         let granted = core.peers.filter { $0.isParent && $0.stripesFrom > 0 }.count
-        guard let wanted = try? plan.following().parents.count, granted >= wanted else { return }
+        guard granted >= parentsAwaited else { return }
         isReady = true
         status.report(
             "ready", [("parents", .integer(Int64(granted)))], plain: "ready: stripes from \(granted) parents")
@@ -120,7 +144,13 @@ public final class FollowerProcess {
         case .stopped(let reason):
             stopped = FollowerProcess.sentence(reason)
             plan.log.critical("\(stopped ?? "stopped")")
-            stop()
+            if let proof = core.evidence { plan.log.critical("the proof: \(Hex.encode(proof))") }
+            guard case .equivocation = reason else { return stop() }
+            // Others are to be told: a relay goes on for that, a replica for the two times a telling is repeated.
+            if replica != nil {
+                isEnding = true
+                statusTimer?.set(after: .milliseconds(1_500))
+            }
         case .streamEnded(let height):
             plan.log.info("the stream ended at height \(height)")
             if options.exitAtEnd { stop() }
@@ -131,7 +161,11 @@ public final class FollowerProcess {
         case .refused(let address, let reason): plan.log.notice("\(address) refused the contract: \(reason)")
         case .peerUp(let address, _): plan.log.info("session with \(address)")
         case .peerDown(let address): plan.log.info("session with \(address) ended")
-        case .anchorsChanged: break
+        case .anchorsChanged:
+            guard let file = plan.anchorFile else { break }
+            do throws(AnchorFile.Failure) {
+                try file.save(core.anchors)
+            } catch { plan.log.warning("\(error)") }
         }
     }
 
@@ -179,10 +213,18 @@ public final class FollowerProcess {
             ("duplicateShreds", .unsigned(statistics.shredsDuplicate)),
             ("stripesMoved", .unsigned(statistics.stripesMoved)),
             ("offences", .unsigned(statistics.offences)),
+            ("parents", .integer(Int64(core.peers.count { $0.isParent && $0.stripesFrom > 0 }))),
+            ("parentsFound", .unsigned(statistics.parentsFound)),
+            ("peersKnown", .unsigned(statistics.peersKnown)),
+            ("peersReached", .unsigned(statistics.peersReached)),
         ]
         if let replica {
             fields.append(("lagMs", lastLagMicroseconds.map { .number(Double($0) / 1_000) } ?? .null))
             if event == "final" { fields += finalFields(replica, statistics) }
+        }
+        if replica == nil {
+            fields.append(("hops", .unsigned(statistics.hops)))
+            if event == "final" { fields.append(("failure", stopped.map { .string($0) } ?? .null)) }
         }
         if event == "final" { fields.append(("ledger", FollowerProcess.ledger(statistics.received))) }
         status.report(event, fields, plain: plain(event, statistics, height))

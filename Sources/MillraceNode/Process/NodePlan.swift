@@ -46,21 +46,55 @@ struct NodePlan {
     }
 
     func following() throws -> FollowingConfig {
-        let texts = settings.text(.parents).split(separator: ",").map {
-            $0.trimmingPrefix(while: \.isWhitespace)
-        }
-        guard !texts.isEmpty else { throw settings.wrong(.parents, "one or more mill://KEY@HOST:PORT") }
-        let parents = try texts.map { text in
-            guard let uri = PeerURI(text) else {
-                throw settings.wrong(
-                    .parents, "mill://KEY@HOST:PORT with a key of 52 Base32 characters, not \"\(text)\"")
-            }
-            return PeerEndpoint(key: uri.key, address: uri.address)
+        let parents = try peers(.parents)
+        guard try !parents.isEmpty || !peers(.bootstrap).isEmpty else {
+            throw settings.wrong(.parents, "one or more mill://KEY@HOST:PORT, or some as bootstrap")
         }
         var following = FollowingConfig(parents: parents)
         following.parityStripes = try settings.integer(.parityMin, 0...16)
         following.linkKilobitsPerSecond = UInt32(try settings.integer(.linkMbitPerSec, 0...100_000)) * 1_000
         return following
+    }
+
+    /// A list of peers.
+    private func peers(_ setting: Setting) throws -> [PeerEndpoint] {
+        try settings.text(setting).split(separator: ",").map { part in
+            let text = part.trimmingPrefix(while: \.isWhitespace)
+            guard let uri = PeerURI(text) else {
+                throw settings.wrong(
+                    setting, "mill://KEY@HOST:PORT with a key of 52 Base32 characters, not \"\(text)\"")
+            }
+            return PeerEndpoint(key: uri.key, address: uri.address)
+        }
+    }
+
+    /// The node's part in the network of strangers. `address` is where it listens; a replica, which serves nobody, is not listed.
+    func membership(listeningAt address: PeerAddress, serves: Bool) throws -> MembershipConfig {
+        var membership = MembershipConfig()
+        if serves {
+            membership.recordKey = identity.record
+            let advertised = PeerAddress(settings.text(.advertise)) ?? address
+            // Nobody can reach every address of ours by its name.
+            if !advertised.isWildcard { membership.addresses = [advertised] }
+        }
+        membership.bootstrap = try peers(.bootstrap)
+        membership.findsParents = !membership.bootstrap.isEmpty
+        let wanted = try settings.integer(.parentsWanted, 0...32)
+        membership.parentsWanted = wanted > 0 ? wanted : serves ? 4 : 8
+        if membership.findsParents, let anchorFile {
+            do throws(AnchorFile.Failure) {
+                membership.anchors = try anchorFile.load()
+            } catch { log.warning("\(error); starting without anchors") }
+        }
+        return membership
+    }
+
+    /// Where peers are kept over a restart.
+    var anchorFile: AnchorFile? {
+        let path = settings.text(.anchors)
+        if !path.isEmpty { return AnchorFile(path: path) }
+        let key = settings.text(.key)
+        return key.isEmpty ? nil : AnchorFile(path: key + ".anchors")
     }
 
     func sequencerKey() throws -> VerifyingKey {

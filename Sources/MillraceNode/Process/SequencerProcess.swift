@@ -73,20 +73,30 @@ public final class SequencerProcess {
         let loop = try EventLoop()
         self.loop = loop
         var opened: (any DiffSource)?
+        var bound: UDPSocket?
         do {
             let source = try options.source.open(seed: seed, loop: loop)
             opened = source
             self.source = source
+            // The socket first: with port 0 the node learns there where it listens, which its record says.
+            let socket = try plan.socket(on: loop)
+            bound = socket
+            config.membership = try plan.membership(listeningAt: socket.localAddress, serves: true)
             let core = SequencerCore(
                 config: config, state: try SequencerProcess.genesis(of: source, seed: seed), seed: seed,
                 now: Machine.now)
             self.core = core
             let log = plan.log
-            shell = try NodeShell(loop: loop, socket: plan.socket(on: loop), core: core) { event in
-                log.debug("\(event)")
+            shell = try NodeShell(loop: loop, socket: socket, core: core) { event in
+                if case .stopped(let reason) = event {
+                    log.critical("\(FollowerProcess.sentence(reason)); this signing key is used twice")
+                } else {
+                    log.debug("\(event)")
+                }
             }
         } catch {
             opened?.close()
+            bound?.close()
             loop.close()
             throw error
         }

@@ -12,6 +12,13 @@ struct NodeOptions: ParsableArguments {
     @Option(help: "Number of the chain (default 1).") var chainID: String?
     @Option(help: "The sequencer's signing key, 64 hexadecimal digits.") var sequencer: String?
     @Option(help: "Comma-separated mill://KEY@HOST:PORT to take stripes from.") var parents: String?
+    @Option(help: "Comma-separated mill://KEY@HOST:PORT to ask for others: parents are found through them.")
+    var bootstrap: String?
+    @Option(help: "Parents in all when they are found (default 8, of a relay 4).") var parentsWanted: String?
+    @Option(help: "HOST:PORT at which others reach this node, if it is not where it listens.") var advertise:
+        String?
+    @Option(help: "File that keeps found peers over a restart (default: beside the identity file).")
+    var anchors: String?
     @Option(help: "Parity shreds per slice that a sequencer makes (0 to 16, default 4).") var parity: String?
     @Option(help: "The fewest that a follower buys (0 to 16, default 1); measured loss buys more.")
     var parityMin: String?
@@ -30,6 +37,8 @@ struct NodeOptions: ParsableArguments {
     func settings() throws -> Settings {
         let given: [(Setting, String?)] = [
             (.listen, listen), (.key, key), (.chainID, chainID), (.sequencer, sequencer), (.parents, parents),
+            (.bootstrap, bootstrap), (.parentsWanted, parentsWanted), (.advertise, advertise),
+            (.anchors, anchors),
             (.parity, parity), (.parityMin, parityMin), (.retentionMiB, retentionMiB),
             (.childrenMax, childrenMax),
             (.childMbitPerSec, childMbit), (.linkMbitPerSec, linkMbit), (.logLevel, logLevel),
