@@ -57,6 +57,9 @@ public struct SliceHeader: Hashable, Sendable {
     public var symbolBytes: UInt16 = 0
     public var dataCount: UInt8 = 0
     public var parityCount: UInt8 = 0
+    /// The length of a parity symbol: that of the longest data symbol in its window. 0 without parity.
+    public var parityBytes: UInt16 = 0
+    /// Slices whose data this slice's parity combines: this one and so many less one before it in the chain.
     public var windowSpan: UInt8 = 1
     public var codecID: UInt8 = 0
     /// No height follows `lastHeight`.
@@ -94,9 +97,14 @@ public struct SliceHeader: Hashable, Sendable {
         return parity >= 0 && parity < Int(parityCount) ? Int(dataCount) + parity : nil
     }
 
+    /// How long the symbol of `stripe` is, if the slice has that stripe.
+    public func symbolBytes(ofStripe stripe: Int) -> Int {
+        stripe < WireLimits.firstParityStripe ? Int(symbolBytes) : Int(parityBytes)
+    }
+
     /// Whether `symbol` is the one the sequencer signed for `stripe`.
     public func isGenuine(_ symbol: UnsafeRawBufferPointer, stripe: Int) -> Bool {
-        guard symbol.count == Int(symbolBytes), let position = position(ofStripe: stripe),
+        guard symbol.count == symbolBytes(ofStripe: stripe), let position = position(ofStripe: stripe),
             position < shredHashes.count
         else { return false }
         return shredHashes[position]

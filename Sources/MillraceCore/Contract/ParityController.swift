@@ -1,11 +1,19 @@
-/// How many parity stripes a receiver buys: from the loss it measures, how large slices are, and what a repair would cost
-/// it in time (Spec 60.4, rule 9). Integers only.
+/// How many parity stripes a receiver buys: from the losses it measures, how they bunch, how large slices are, and what a
+/// repair would cost it in time (Spec 60.4, rule 9). Integers only.
+///
+/// Lost shreds are customers, parity shreds serve them in the order of slices (a window lets the parity of one slice serve
+/// the losses of those before it). With µ losses a slice of variance V, and m' parity shreds a slice that arrive, the
+/// queue q of losses not yet served falls off as exp(−2 (m' − µ) q / V), the heavy-traffic bound of a discrete queue, and a
+/// queue of q delays by q / m' slices. So the smallest m is taken for which a delay of `depth` slices has a probability
+/// of e^−c at most:
+///
+///     2 (m' − µ) · m' · depth ≥ c · V
+///
+/// The dearer a repair (the longer the round trip), the larger c. The number rises at once and falls by one after five
+/// quiet seconds.
 ///
 /// Parity helps against chance, not against a full link: while the round trip stands well above its minimum, the losses
 /// are the queue's, more parity makes more of them, and so a stripe is given back at every decision.
-///
-/// The smallest m with m ≥ µ + z √µ, where µ = (K + m) p is what a slice loses on average and z grows with the round trip:
-/// the dearer a repair, the rarer it should be. It rises at once and falls after five quiet seconds.
 
 import MillraceBase
 
@@ -17,13 +25,20 @@ struct ParityController {
     /// Below one in a thousand, parity costs more than repair.
     static let noise65536 = 65
     static let sampleMin = 200
+    /// V / µ of independent losses, and the most that is believed, in 1/16.
+    static let dispersionMin16 = 16
+    static let dispersionMax16 = 32 * 16
 
     let floor: Int
     private(set) var stripes: Int
+    private var slices = 0
     private var expected = 0
     private var missing = 0
+    private var missingSquares = 0
     /// Smoothed loss in 1/65,536.
     private(set) var loss65536 = 0
+    /// Smoothed variance of a slice's losses over their mean, in 1/16: 16 when shreds are lost one by one.
+    private(set) var dispersion16 = ParityController.dispersionMin16
     private var dataCount16 = 16
     private var decideAt = Instant.zero
     private var quiet = 0
@@ -35,8 +50,10 @@ struct ParityController {
 
     /// What became of one slice's shreds that were owed by contract.
     mutating func note(expected: Int, missing: Int, dataCount: Int) {
+        slices += 1
         self.expected += expected
         self.missing += missing
+        missingSquares += missing * missing
         dataCount16 += (dataCount * 16 - dataCount16) / 16
     }
 
@@ -49,7 +66,8 @@ struct ParityController {
         guard now >= decideAt, expected >= ParityController.sampleMin else { return false }
         decideAt = now + ParityController.decideInterval
         let loss = missing * 65_536 / expected
-        (expected, missing) = (0, 0)
+        let dispersion = measuredDispersion16
+        (slices, expected, missing, missingSquares) = (0, 0, 0, 0)
         if loss > ParityController.outage65536 { return false }
         if queued > ParityController.queueDelay {
             quiet = 0
@@ -58,6 +76,7 @@ struct ParityController {
             return true
         }
         loss65536 += (loss - loss65536) / (loss > loss65536 ? 2 : 8)
+        dispersion16 += (dispersion - dispersion16) / (dispersion > dispersion16 ? 2 : 8)
         let wanted = min(max(stripesFor(roundTrip), floor), max(ceiling, floor))
         if wanted > stripes {
             stripes = wanted
@@ -71,13 +90,26 @@ struct ParityController {
         return true
     }
 
+    /// V / µ over the slices noted, in 1/16: (Σx²/n − (Σx/n)²) / (Σx/n).
+    private var measuredDispersion16: Int {
+        if missing == 0 { return dispersion16 }
+        let value = 16 * (missingSquares * slices - missing * missing) / (missing * slices)
+        return min(max(value, ParityController.dispersionMin16), ParityController.dispersionMax16)
+    }
+
     private func stripesFor(_ roundTrip: Interval) -> Int {
         if loss65536 < ParityController.noise65536 { return 0 }
-        let z = roundTrip < .milliseconds(30) ? 1 : roundTrip < .milliseconds(100) ? 2 : 3
+        let (c, depth) =
+            roundTrip < .milliseconds(30)
+            ? (1, 2)
+            : roundTrip < .milliseconds(100) ? (3, 2) : roundTrip < .milliseconds(200) ? (5, 3) : (5, 4)
+        // In 1/256 of a shred.
+        let mean = dataCount16 * loss65536 / 16 / 256
         for m in 0..<16 {
-            let mean = (dataCount16 / 16 + m) * loss65536
-            let spare = (m << 16) - mean
-            if spare >= 0, spare * spare >= (z * z * mean) << 16 { return m }
+            let served = m * (65_536 - loss65536) / 256
+            if served > mean, 2 * (served - mean) * served * depth >= c * mean * dispersion16 * 16 {
+                return m
+            }
         }
         return 16
     }

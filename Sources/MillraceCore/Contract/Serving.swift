@@ -83,6 +83,11 @@ final class Serving {
 
     // MARK: The stream
 
+    /// Every stripe that some child's contract has.
+    var stripesOwed: StripeSet {
+        children.reduce(.empty) { $0.union($1.child?.terms.stripes ?? .empty) }
+    }
+
     /// A slice's header was verified (or made): owed to the children that take headers.
     func forwardHeader(_ record: SliceRecord) {
         forward(record, .empty, withHeader: true)

@@ -76,6 +76,8 @@ public struct SequencerConfig: Sendable {
     public var signingKey: SigningKey
     /// Parity shreds made per slice; what is sent of them is up to the children.
     public var parityCount = 4
+    /// Slices that a parity shred covers, 1…16 (Spec 40.6). 1 is one code per slice, for comparison.
+    public var windowSpan = WireLimits.windowSpanMax
     /// The largest symbol: what fits the smallest datagram of any path, unless a network is known to carry less.
     public var symbolBytesMax = WireLimits.symbolBytesMax
     public var serving = ServingConfig()

@@ -10,10 +10,16 @@ struct RoundTrip {
     static let timeoutMin = Interval.milliseconds(15)
     static let timeoutMax = Interval.seconds(3)
 
+    /// Samples among which one that no queue delayed is expected, unless the queue stands.
+    static let fewSamples = 4
+
     private(set) var smoothed = Interval.zero
     private(set) var variation = Interval.zero
     private(set) var minimum = Interval.zero
     private(set) var samples = 0
+    /// The shortest of the last few samples, and of those before them.
+    private var shortest = Interval.zero
+    private var shortestBefore = Interval.zero
 
     var isMeasured: Bool { samples > 0 }
     /// The smoothed value, or the assumed one.
@@ -35,8 +41,18 @@ struct RoundTrip {
                 nanoseconds: min(
                     value, minimum.nanoseconds + (smoothed.nanoseconds - minimum.nanoseconds) / 256))
         }
+        if samples % RoundTrip.fewSamples == 0 {
+            shortestBefore = samples == 0 ? Interval(nanoseconds: value) : shortest
+            shortest = Interval(nanoseconds: value)
+        } else {
+            shortest = min(shortest, Interval(nanoseconds: value))
+        }
         samples = min(samples + 1, 1_000_000)
     }
+
+    /// The queue that stands on the way: what even the shortest of the recent samples took beyond the minimum. A sample
+    /// that was late because either end was busy says nothing.
+    var queued: Interval { max(min(shortest, shortestBefore) - minimum, .zero) }
 
     /// How long to wait for an answer before asking again.
     var timeout: Interval {

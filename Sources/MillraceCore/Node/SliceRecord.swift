@@ -18,11 +18,18 @@ final class SliceRecord {
 
     /// Shreds that came by contract; `have` also has what was repaired and re-created.
     var arrived = StripeSet.empty
+    /// What the owner has been told of, to forward.
+    var told = StripeSet.empty
+    /// Data that does not come by contract any more, and how much of it has to be asked for: `Following.balance` says.
+    var lost = StripeSet.empty
+    var short = 0
     /// Asked for and not yet answered, in any request.
     var inFlight = StripeSet.empty
     /// Parents that answered a request for this slice with MISS, by index.
     var missedBy: UInt64 = 0
     var attempts = 0
+    /// Parity in hand that `Following.equations` counts.
+    var equations = 0
     /// Fetched by catch-up, so nothing comes by contract.
     var isBacklog = false
 
@@ -35,6 +42,8 @@ final class SliceRecord {
         lastShredAt = now
     }
 
+    /// Data that is not here.
+    var missingData: StripeSet { StripeSet(bits: assembler.missingData) }
     var have: StripeSet { StripeSet(bits: assembler.have) }
 }
 

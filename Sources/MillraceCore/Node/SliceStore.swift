@@ -61,6 +61,38 @@ final class SliceStore {
         return entry.slices[Int(key.index)]
     }
 
+    /// The slice before `record` in the chain, if it is held.
+    func previous(of record: SliceRecord) -> SliceRecord? {
+        let key = record.key
+        if key.index > 0 { return entry(key.firstHeight)?.slices[Int(key.index) - 1] }
+        return lastSlice(through: key.firstHeight - 1)
+    }
+
+    /// The last slice of what covers `height`, if it is held.
+    func lastSlice(through height: UInt64) -> SliceRecord? {
+        guard height > 0, let last = entry(height)?.slices.last else { return nil }
+        return last
+    }
+
+    /// The slice after `record` in the chain, if it is held.
+    func next(of record: SliceRecord) -> SliceRecord? {
+        let header = record.assembler.header
+        if !header.isLastSlice { return entry(header.firstHeight)?.slices[Int(header.sliceIndex) + 1] }
+        guard let first = entry(header.lastHeight + 1)?.slices.first else { return nil }
+        return first
+    }
+
+    /// Up to 15 slices before `record` (before the next one, if it is nil), the nearest first: what its parity may cover.
+    func window(before record: SliceRecord?) -> [SliceRecord] {
+        var found: [SliceRecord] = []
+        var before = record.map { previous(of: $0) } ?? lastSlice(through: tip)
+        while let slice = before, found.count < WireLimits.windowSpanMax - 1 {
+            found.append(slice)
+            before = previous(of: slice)
+        }
+        return found
+    }
+
     /// Whether a slice of these heights could be held now, dropping older ones if need be.
     func mayHold(_ height: UInt64) -> Bool {
         if floor == 0 { return true }
@@ -161,6 +193,6 @@ final class SliceStore {
     }
 
     private func symbolBytes(_ record: SliceRecord) -> Int {
-        record.assembler.header.shredCount * Int(record.assembler.header.symbolBytes)
+        SliceAssembler.bytesNeeded(for: record.assembler.header)
     }
 }

@@ -57,6 +57,7 @@ final class StreamNode {
         self.following?.onProof = { [evidence] in evidence.found($0) }
         self.membership.onClose = { [unowned self] in close($0, with: .shuttingDown) }
         if let serving = self.serving, let following = self.following {
+            following.stripesWanted = { serving.stripesOwed }
             following.onNews = { news in
                 if let record = news.headerOf { serving.forwardHeader(record) }
                 if let record = news.record { serving.forward(record, news.shreds) }

@@ -35,8 +35,10 @@ final class Following {
     let sequencerKey: VerifyingKey
     let endpoint: Endpoint
     let store: SliceStore
-    /// A relay re-creates what its children may be owed; a replica does not.
+    /// A relay re-creates what its children are owed; a replica does not.
     let recreates: Bool
+    /// The stripes that any child is owed (a relay sets it).
+    var stripesWanted: () -> StripeSet = { .empty }
     /// A relay gives up on what nobody has; a replica never does.
     let givesUpAfter: Interval?
 
@@ -46,6 +48,11 @@ final class Following {
     var window: RepairWindow
     let early = EarlyShreds()
     var parity: ParityController
+    /// Parity in hand of slices from `next` on: while there is none, there is nothing to solve.
+    var equations = 0
+    var solver = WindowSolver()
+    /// When a header last came.
+    var lastHeaderAt: Instant = .zero
     /// Loss is counted from this height on: slices from before a change of plan tell nothing.
     private var countLossFrom: UInt64 = 0
 
@@ -289,7 +296,7 @@ final class Following {
             invalidHeader(peer)
             return
         }
-        guard header.chainID == chainID, header.epoch == epoch, header.windowSpan == 1 else {
+        guard header.chainID == chainID, header.epoch == epoch else {
             invalidHeader(peer)
             return
         }
@@ -372,6 +379,7 @@ final class Following {
     private func admit(_ header: SliceHeader, hash: Hash32, bytes: RawSpan, parent: Int, now: Instant) {
         guard let record = store.admit(header, hash: hash, encoded: bytes, now: now) else { return }
         endpoint.statistics.headersAccepted &+= 1
+        headerCame(record.key)
         if next == 0 {
             next = joinHeight(header.firstHeight)
             nextSince = now
@@ -384,13 +392,18 @@ final class Following {
         } else if header.lastHeight > headerTip || header.lastHeight + 256 > headerTip {
             owe(record, now: now)
         }
-        if header.lastHeight > headerTip { headerTip = header.lastHeight }
+        if header.lastHeight > headerTip {
+            headerTip = header.lastHeight
+            lastHeaderAt = now
+        }
         onNews?(News(headerOf: record))
         if record.shreds.isEmpty { finish(record, now: now) }
         early.drain(header.key) { index, symbol, parent in
             guard let peer = self.peer(parent) else { return }
             self.store(symbol, index: index, in: record, from: peer, now: now)
         }
+        // Parity of later slices may have waited for this header.
+        recover(around: record, now: now)
     }
 
     /// Where a relay begins that sees its first header: a little before it, if a parent still holds that. Otherwise what was
@@ -482,16 +495,22 @@ final class Following {
         _ symbol: UnsafeRawBufferPointer, index: Int, in record: SliceRecord, from peer: Peer, now: Instant,
         isRepair: Bool = false
     ) {
-        if record.isComplete {
+        // Parity of a complete slice is worth something as long as a slice before it is not.
+        if record.isComplete,
+            index < WireLimits.firstParityStripe || record.key.firstHeight < next
+                || record.have.contains(index)
+        {
             surplus(symbol.count, index: index, of: record, isRepair: isRepair)
             return
         }
         switch record.assembler.insert(symbol, stripe: index) {
         case .stored:
             stored(index, in: record, now: now, isRepair: isRepair)
+            recover(around: record, now: now)
         case .completed:
             stored(index, in: record, now: now, isRepair: isRepair)
             finish(record, now: now)
+            recover(around: record, now: now)
         case .duplicate:
             if !isRepair { record.arrived.insert(index) }
             duplicate(symbol.count, index: index, isRepair: isRepair)
@@ -506,25 +525,30 @@ final class Following {
         if isRepair { endpoint.statistics.repairsUseful &+= 1 }
         record.lastShredAt = now
         if !isRepair { record.arrived.insert(index) }
+        if index >= WireLimits.firstParityStripe {
+            record.equations += 1
+            equations += 1
+        }
         var shreds = StripeSet.empty
         shreds.insert(index)
+        record.told.insert(index)
         onNews?(News(record: record, shreds: shreds))
     }
 
-    /// K shreds are here: recover the rest, verify the payload, and let it be used.
-    private func finish(_ record: SliceRecord, now: Instant) {
-        let before = record.have
+    /// The data is here, or determined by the slice's own parity: verify the payload, and let it be used.
+    func finish(_ record: SliceRecord, now: Instant) {
         guard record.assembler.verify() == .verified else {
             // Every shred had its signed hash, so the sequencer signed what does not belong together.
             equivocationAt = record.key.firstHeight
             return
         }
-        if recreates { _ = record.assembler.recreate(record.shreds.bits) }
-        if before.data != record.shreds.data { endpoint.statistics.slicesRecovered &+= 1 }
+        if record.told.data != record.shreds.data { endpoint.statistics.slicesRecovered &+= 1 }
         endpoint.statistics.slicesCompleted &+= 1
         store.entry(record.key.firstHeight)?.markComplete(record)
-        let made = record.have.subtracting(before)
-        if recreates, !made.isEmpty { onNews?(News(record: record, shreds: made)) }
+        if recreates {
+            tellNew(of: record)
+            recreate(from: record)
+        }
         advance(now: now)
     }
 
@@ -536,6 +560,7 @@ final class Following {
             let shreds = entry.slices.reduce(0) { $0 + ($1?.dataCount ?? 0) }
             let heights = Int(entry.lastHeight - entry.firstHeight + 1)
             shredsPerHeight16 += (shreds * 16 / heights - shredsPerHeight16) / 4
+            for record in entry.slices { equations -= record?.equations ?? 0 }
             next = entry.lastHeight + 1
             if next > Following.lossDelay { countLoss(at: next - Following.lossDelay) }
         }
@@ -569,7 +594,7 @@ final class Following {
         for i in parents.indices where parents[i].isUsable {
             guard let measured = peer(i)?.roundTrip else { continue }
             roundTrip = max(roundTrip, measured.current)
-            if measured.isMeasured { queued = max(queued, measured.smoothed - measured.minimum) }
+            queued = max(queued, measured.queued)
         }
         if parity.decide(roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now) {
             replan(now: now)

@@ -59,6 +59,18 @@ extension Following {
         if requests.outstanding <= window.shreds / 2, next < settledTip { nextTick = min(nextTick, now) }
     }
 
+    /// The header of `key` is here: whoever was asked for it need not be waited for.
+    func headerCame(_ key: SliceKey) {
+        for slot in requests.active.reversed() {
+            let number = requests.number(slot: slot)
+            guard let request = requests[number], case .header = request.kind, request.key == key else {
+                continue
+            }
+            endpoint.statistics.repairsUseful &+= 1
+            requests.close(number)
+        }
+    }
+
     func missed(_ number: UInt16, _ shreds: StripeSet, header: Bool, from peer: Peer, now: Instant) {
         guard let request = requests[number], request.parent == peer.parentIndex else { return }
         endpoint.statistics.missesReceived &+= 1
@@ -250,7 +262,14 @@ extension Following {
     }
 
     private func skip(to height: UInt64, now: Instant) {
-        next = height
+        while next < height {
+            guard let entry = store.entry(next) else {
+                next += 1
+                continue
+            }
+            for record in entry.slices { equations -= record?.equations ?? 0 }
+            next = entry.lastHeight + 1
+        }
         nextSince = now
         unavailableSince = nil
         early.dropBelow(next)
@@ -325,6 +344,7 @@ extension Following {
     /// Looks at every height from the first gap to the settled tip, oldest first. Answers whether any is incomplete.
     private func askForGaps(now: Instant) -> Bool {
         guard next > 0 else { return joinBacklog(now: now) }
+        balance(now: now)
         let last = min(max(settledTip, headerTip), next + Following.heightsAheadMax)
         var height = next
         var isBehind = false
@@ -358,31 +378,10 @@ extension Following {
     /// A relay that has seen nothing yet has nothing to ask for; it starts with the first header that comes.
     private func joinBacklog(now: Instant) -> Bool { false }
 
-    /// Asks for what K needs beyond what is here, asked for, or still owed.
+    /// Asks for the data that neither comes by contract nor follows from parity (`balance`).
     private func askForDeficit(_ record: SliceRecord, now: Instant) {
-        let asked = askedBy[Int(record.key.firstHeight % SliceStore.heightsMax)]
-        // Covered by a catch-up request whose answer has not passed it yet.
-        if record.isBacklog, let request = requests[asked], case .catchUp = request.kind {
-            let tolerance = peer(request.parent)?.roundTrip.reorderTolerance ?? .milliseconds(5)
-            if request.progress <= record.key.firstHeight || now - record.lastShredAt < tolerance { return }
-        }
-        let have = record.have
-        let absent = record.shreds.subtracting(have).subtracting(record.inFlight)
-        var owed = StripeSet.empty
-        if !record.isBacklog, now - max(record.firstSeenAt, record.lastShredAt) < .milliseconds(500) {
-            var rest = absent
-            while let stripe = rest.popFirst() {
-                let owner = Int(plan.owner[stripe])
-                guard owner >= 0, parents[owner].isUsable else { continue }
-                if StreamPosition(record.key, shred: stripe) > parents[owner].passed { owed.insert(stripe) }
-            }
-        }
-        let deficit = record.dataCount - have.count - record.inFlight.count - owed.count
-        if deficit <= 0 { return }
-        // Recovery is cheaper with data shreds, so those first.
-        let free = absent.subtracting(owed)
-        var wanted = free.data.prefix(deficit)
-        if wanted.count < deficit { wanted = wanted.union(free.parity.prefix(deficit - wanted.count)) }
+        if record.short <= 0 { return }
+        var wanted = record.lost.prefix(record.short)
         if wanted.isEmpty || requests.isFull { return }
         // Repair has the whole cap: the slice at hand blocks everything behind it.
         let room = max(window.shreds, RepairWindow.shredsAtStart * 2) - requests.outstanding

@@ -15,8 +15,9 @@ public import MillraceWire
 
 public final class ReplicaCore: StreamCore {
     static let appliesPerTurn = 4
-    /// Mini-blocks kept after they were applied: 320 ms of late shreds, about 1.3 MB.
-    static let appliedKept: UInt64 = 32
+    /// Payloads kept after they were applied, with their slices: late shreds are known for what they are, and parity covers
+    /// up to 15 slices before its own. 320 ms, about 1.3 MB at 100,000 TPS.
+    static let appliedKept = 32
     public let state: State
     private let node: StreamNode
     private let following: Following
@@ -32,6 +33,8 @@ public final class ReplicaCore: StreamCore {
     private var appliesLeft = appliesPerTurn
     private var isDirty = true
     private var hasToldEnd = false
+    /// The first heights of what was applied last and is still in the store.
+    private var kept: [UInt64] = []
     private var counts = (
         miniBlocks: UInt64(0), transactions: UInt64(0), payloadBytes: UInt64(0), checked: UInt64(0)
     )
@@ -118,10 +121,8 @@ public final class ReplicaCore: StreamCore {
         }
         compare()
         node.store.evictableThrough = appliedHeight
-        // A few applied ones stay, so that what comes late is known for what it is.
-        if appliedHeight > ReplicaCore.appliedKept {
-            node.store.dropBelow(appliedHeight - ReplicaCore.appliedKept)
-        }
+        kept.append(entry.firstHeight)
+        if kept.count > ReplicaCore.appliedKept { node.store.dropBelow(kept.removeFirst() + 1) }
     }
 
     // MARK: Commitments

@@ -65,7 +65,8 @@ public final class SequencerCore: StreamCore {
         encoder = SliceEncoder(
             chainID: config.stream.chainID, epoch: config.stream.epoch, codecID: Codec.id,
             originHash: commitment.commitmentNow(), key: config.signingKey,
-            symbolBytesMax: min(max(config.symbolBytesMax, 1), WireLimits.symbolBytesMax))
+            symbolBytesMax: min(max(config.symbolBytesMax, 1), WireLimits.symbolBytesMax),
+            windowSpanMax: min(max(config.windowSpan, 1), WireLimits.windowSpanMax))
     }
 
     // MARK: Sealing
@@ -218,7 +219,8 @@ public final class SequencerCore: StreamCore {
     private func send(_ payload: [UInt8], _ seal: SliceSeal) {
         payload.withUnsafeBytes { bytes in
             send(payloadBytes: bytes.count, seal) {
-                encoder.encode(bytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
+                encoder.encode(
+                    bytes, seal: seal, parityCount: parityCount, window: window, pool: node.store.pool)
             }
         }
     }
@@ -226,9 +228,13 @@ public final class SequencerCore: StreamCore {
     private func send(absentBytes: Int, _ seal: SliceSeal) {
         send(payloadBytes: absentBytes, seal) {
             encoder.encode(
-                absentBytes: absentBytes, seal: seal, parityCount: parityCount, pool: node.store.pool)
+                absentBytes: absentBytes, seal: seal, parityCount: parityCount, window: window,
+                pool: node.store.pool)
         }
     }
+
+    /// The slices that the next one's parity covers too.
+    private var window: [SliceAssembler] { node.store.window(before: nil).map(\.assembler) }
 
     private func send(payloadBytes: Int, _ seal: SliceSeal, _ encode: () -> [SliceAssembler]?) {
         var made = encode()

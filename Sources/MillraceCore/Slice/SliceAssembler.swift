@@ -14,9 +14,13 @@
 /// Asks: the header's signature has been verified before `SlicePool.take`. Symbol pointers handed out are lent until the
 /// slice goes back to its pool.
 ///
-/// Bounds: symbols take (K + parity) × symbolBytes ≤ 48 × 1,190 bytes, from the pool's budget.
+/// Bounds: symbols take at most (K + parity) × 1,190 ≤ 48 × 1,190 bytes, from the pool's budget.
 ///
-/// The data symbols lie end to end, so the payload needs no copying: it is the first `sliceBytes` bytes of them.
+/// The data symbols lie end to end, so the payload needs no copying: it is the first `sliceBytes` bytes of them. Parity
+/// lies behind them.
+///
+/// A slice alone recovers only with parity over itself (window span 1). Where parity covers a window, a slice is `collecting`
+/// until every data symbol is here, and `WindowSolver`, which sees the slices before it, brings the missing ones.
 
 public import MillraceBase
 import MillraceCrypto
@@ -38,7 +42,7 @@ public final class SliceAssembler {
     public enum Insertion: UInt8, Sendable, BitwiseCopyable {
         /// New and genuine: forward it.
         case stored
-        /// The same, and K symbols are in hand now: `recover()` will succeed.
+        /// The same, and what is in hand is enough now: `recover()` will succeed.
         case completed
         /// Had it already; not looked at.
         case duplicate
@@ -86,7 +90,9 @@ public final class SliceAssembler {
     // MARK: Life cycle, driven by the pool
 
     /// Bytes a slice with this header needs.
-    static func bytesNeeded(for header: SliceHeader) -> Int { header.shredCount * Int(header.symbolBytes) }
+    static func bytesNeeded(for header: SliceHeader) -> Int {
+        Int(header.dataCount) * Int(header.symbolBytes) + Int(header.parityCount) * Int(header.parityBytes)
+    }
 
     func reserve(_ bytes: Int) {
         if bytes <= capacityBytes { return }
@@ -114,9 +120,12 @@ public final class SliceAssembler {
         if code.dataCount == 0 { settleWhole() }
     }
 
-    /// Starts as the sequencer: `payload` is copied in and padded, parity is made, and the header's sizes and hashes are
-    /// filled in, chained and signed.
-    func seal(_ payload: UnsafeRawBufferPointer, header draft: SliceHeader, key: SigningKey) {
+    /// Starts as the sequencer: `payload` is copied in and padded, parity is made over this slice and `window` (those
+    /// before it, the nearest first, all with their data), and the header's hashes are filled in, chained and signed.
+    func seal(
+        _ payload: UnsafeRawBufferPointer, header draft: SliceHeader, window: ArraySlice<SliceAssembler>,
+        key: SigningKey
+    ) {
         var draft = draft
         precondition(Self.bytesNeeded(for: draft) <= capacityBytes, "slice memory was not reserved")
         guard
@@ -136,15 +145,17 @@ public final class SliceAssembler {
         if let base = payload.baseAddress { symbols.copyMemory(from: base, byteCount: payload.count) }
         (symbols + payload.count).initializeMemory(
             as: UInt8.self, repeating: 0, count: dataBytes - payload.count)
-        code.encode(symbols)
+        header = draft
+        makeParity(code.allStripes, window: window)
 
         draft.payloadHash = Blake2b.hash(UnsafeRawBufferPointer(start: symbols, count: payload.count))
         draft.shredHashes.removeAll(keepingCapacity: true)
         for position in 0..<(code.dataCount + code.parityCount) {
+            let stripe = stripe(at: position)
+            guard let place = place(ofStripe: stripe) else { continue }
             draft.shredHashes.append(
                 ShredHash(
-                    of: bytes(at: position), stripe: stripe(at: position),
-                    previousHeaderHash: draft.previousHeaderHash))
+                    of: bytes(at: place), stripe: stripe, previousHeaderHash: draft.previousHeaderHash))
         }
         draft.sign(hash: draft.hash, with: key)
         settleSealed(draft)
@@ -163,7 +174,7 @@ public final class SliceAssembler {
 
     /// Takes one symbol: hashed, and copied when genuine and new.
     public func insert(_ symbol: UnsafeRawBufferPointer, stripe: Int) -> Insertion {
-        guard let position = code.position(ofStripe: stripe) else { return .forged }
+        guard let place = place(ofStripe: stripe) else { return .forged }
         let bit = UInt64(1) << UInt64(stripe)
         if have & bit != 0 { return .duplicate }
         switch payloads {
@@ -171,9 +182,9 @@ public final class SliceAssembler {
             guard let source = symbol.baseAddress, header.isGenuine(symbol, stripe: stripe) else {
                 return .forged
             }
-            (symbols + position * code.symbolBytes).copyMemory(from: source, byteCount: code.symbolBytes)
+            (symbols + place.lowerBound).copyMemory(from: source, byteCount: place.count)
         case .byReference:
-            guard symbol.count == code.symbolBytes else { return .forged }
+            guard symbol.count == place.count else { return .forged }
         }
         have |= bit
         guard state == .collecting, usableStripes & bit != 0 else { return .stored }
@@ -186,14 +197,18 @@ public final class SliceAssembler {
 
     // MARK: Recovery
 
-    /// How many more symbols, whichever, until the data can be recovered. 0 once it can.
+    /// How many more symbols until the data can be recovered without other slices. 0 once it can.
     public var missingCount: Int {
         state == .collecting ? max(0, code.dataCount - (have & usableStripes).nonzeroBitCount) : 0
     }
 
-    /// Stripes that count towards recovery. Parity over more slices than this one is a later version's to solve with
-    /// (Spec 40.6).
+    /// Stripes that count towards recovery of this slice alone.
     private var usableStripes: UInt64 { header.windowSpan == 1 ? code.allStripes : code.dataStripes }
+
+    /// Data stripes that are in hand.
+    var knownData: UInt64 { code.dataStripes & have }
+    /// Data stripes that are not.
+    var missingData: UInt64 { code.dataStripes & ~have }
 
     /// The stripes this slice has that are not in hand.
     public var missingStripes: UInt64 { code.allStripes & ~have }
@@ -229,24 +244,105 @@ public final class SliceAssembler {
         return state
     }
 
-    /// Makes symbols of `stripes` that are missing, byte for byte the sequencer's: a relay's part in keeping its
-    /// children's stripes alive. Answers the stripes made; none while the data is not whole.
-    public func recreate(_ stripes: UInt64) -> UInt64 {
+    /// Makes the parity of `stripes` that is missing, byte for byte the sequencer's: a relay's part in keeping its children's
+    /// stripes alive. `window` has the slices before this one, the nearest first, whole. Answers the stripes made; none
+    /// while data is missing here or in the window that the header names.
+    public func recreate(_ stripes: UInt64, window: ArraySlice<SliceAssembler> = []) -> UInt64 {
         recover()
         guard state == .whole || state == .verified else { return 0 }
-        let wanted = stripes & missingStripes & usableStripes
+        let wanted = stripes & missingStripes
         if wanted == 0 { return 0 }
+        let others = window.prefix(Int(header.windowSpan) - 1)
+        guard others.count == Int(header.windowSpan) - 1,
+            others.allSatisfy({ $0.missingData == 0 && $0.header.symbolBytes <= header.parityBytes })
+        else { return 0 }
         if payloads == .byReference {
             have |= wanted
             return wanted
         }
-        code.encode(symbols, stripes: wanted)
+        makeParity(wanted, window: others)
         guard areGenuine(wanted) else {
             state = .inconsistent
             return 0
         }
         have |= wanted
         return wanted
+    }
+
+    /// Writes the parity symbols of `stripes`. The data is all here and in `window`, whose symbols are no longer than parity.
+    private func makeParity(_ stripes: UInt64, window: ArraySlice<SliceAssembler>) {
+        let rows = (0..<code.parityCount).filter {
+            stripes >> UInt64(WireLimits.firstParityStripe + $0) & 1 == 1
+        }
+        if rows.isEmpty { return }
+        withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer.self, capacity: rows.count) { places in
+            guard let destinations = places.baseAddress else { return }
+            for (row, parity) in rows.enumerated() {
+                let start = symbols + code.dataCount * code.symbolBytes + parity * Int(header.parityBytes)
+                start.initializeMemory(as: UInt8.self, repeating: 0, count: Int(header.parityBytes))
+                (destinations + row).initialize(to: start)
+            }
+            let full = rows.map { WindowRow(parity: $0, distance: 0) }
+            add(code.dataStripes, rows: full, to: destinations)
+            for (i, slice) in window.enumerated() {
+                slice.add(
+                    slice.code.dataStripes, rows: rows.map { WindowRow(parity: $0, distance: i + 1) },
+                    to: destinations)
+            }
+        }
+    }
+
+    // MARK: In a window
+
+    /// Which parity symbol a row belongs to, and how many slices before that symbol's own this slice lies.
+    struct WindowRow {
+        var parity: Int
+        var distance: Int
+    }
+
+    /// Adds to each destination what this slice's data symbols of `stripes` are in the parity of that row.
+    func add(
+        _ stripes: UInt64, rows: [WindowRow], to destinations: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    ) {
+        let count = stripes.nonzeroBitCount
+        if count == 0 || rows.isEmpty { return }
+        withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer.self, capacity: count) { places in
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count * rows.count) { matrix in
+                guard let sources = places.baseAddress, let coefficients = matrix.baseAddress else { return }
+                var rest = stripes
+                for s in 0..<count {
+                    let stripe = rest.trailingZeroBitCount
+                    rest &= rest - 1
+                    (sources + s).initialize(to: symbols + stripe * code.symbolBytes)
+                    for row in rows.indices {
+                        (coefficients + row * count + s).initialize(
+                            to: WindowCode.coefficient(
+                                parity: rows[row].parity, data: stripe, distance: rows[row].distance))
+                    }
+                }
+                WindowCode.accumulate(
+                    bytes: code.symbolBytes, sources: sources, sourceCount: count, coefficients: coefficients,
+                    destinations: destinations, rows: rows.count)
+            }
+        }
+    }
+
+    /// Takes a data symbol that a window's equations gave: at least as long as this slice's symbols, or nil by
+    /// reference. False when it is not what was signed: then the sequencer signed a contradiction.
+    func restore(_ stripe: Int, from symbol: UnsafeRawPointer?) -> Bool {
+        guard let place = place(ofStripe: stripe), state == .collecting else { return false }
+        if payloads == .carried {
+            guard let symbol,
+                header.isGenuine(
+                    UnsafeRawBufferPointer(start: symbol, count: place.count), stripe: stripe)
+            else {
+                state = .inconsistent
+                return false
+            }
+            (symbols + place.lowerBound).copyMemory(from: symbol, byteCount: place.count)
+        }
+        have |= 1 << UInt64(stripe)
+        return true
     }
 
     private func settleWhole() {
@@ -266,8 +362,7 @@ public final class SliceAssembler {
         while rest != 0 {
             let stripe = rest.trailingZeroBitCount
             rest &= rest - 1
-            guard let position = code.position(ofStripe: stripe),
-                header.isGenuine(bytes(at: position), stripe: stripe)
+            guard let place = place(ofStripe: stripe), header.isGenuine(bytes(at: place), stripe: stripe)
             else { return false }
         }
         return true
@@ -277,10 +372,8 @@ public final class SliceAssembler {
 
     /// The symbol of `stripe`, lent; nil when it is not in hand.
     public func symbol(ofStripe stripe: Int) -> UnsafeRawBufferPointer? {
-        guard let position = code.position(ofStripe: stripe), have >> UInt64(stripe) & 1 == 1 else {
-            return nil
-        }
-        return bytes(at: position)
+        guard let place = place(ofStripe: stripe), have >> UInt64(stripe) & 1 == 1 else { return nil }
+        return bytes(at: place)
     }
 
     /// The slice's bytes, lent; nil unless verified, and by reference.
@@ -289,10 +382,22 @@ public final class SliceAssembler {
             ? UnsafeRawBufferPointer(start: symbols, count: Int(header.sliceBytes)) : nil
     }
 
-    private func bytes(at position: Int) -> UnsafeRawBufferPointer {
-        payloads == .byReference
-            ? UnsafeRawBufferPointer(start: SliceAssembler.absentSymbol, count: code.symbolBytes)
-            : UnsafeRawBufferPointer(start: symbols + position * code.symbolBytes, count: code.symbolBytes)
+    private func bytes(at place: Range<Int>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            start: payloads == .byReference
+                ? SliceAssembler.absentSymbol : UnsafeRawPointer(symbols + place.lowerBound),
+            count: place.count)
+    }
+
+    /// Where the symbol of `stripe` lies; nil when this slice has no such stripe.
+    private func place(ofStripe stripe: Int) -> Range<Int>? {
+        guard let position = code.position(ofStripe: stripe) else { return nil }
+        if position < code.dataCount {
+            return position * code.symbolBytes..<(position + 1) * code.symbolBytes
+        }
+        let parityBytes = Int(header.parityBytes)
+        let start = code.dataCount * code.symbolBytes + (position - code.dataCount) * parityBytes
+        return start..<start + parityBytes
     }
 
     private func stripe(at position: Int) -> Int {

@@ -53,16 +53,20 @@ public struct SliceEncoder: Sendable {
     private let key: SigningKey
     private let symbolBytesMax: Int
     private let dataCountMin: Int
+    /// Slices that parity covers, 1…16.
+    private let windowSpanMax: Int
 
     /// `originHash` is what the first header names: the commitment of the stream's genesis state (Spec 40.3).
     public init(
         chainID: UInt64, epoch: UInt32, cadence: Cadence = .c0, codecID: UInt8, originHash: Hash32,
         key: SigningKey,
-        symbolBytesMax: Int = WireLimits.symbolBytesMax, dataCountMin: Int = 1
+        symbolBytesMax: Int = WireLimits.symbolBytesMax, dataCountMin: Int = 1,
+        windowSpanMax: Int = WireLimits.windowSpanMax
     ) {
         precondition(
             symbolBytesMax >= 1 && symbolBytesMax <= WireLimits.symbolBytesMax
-                && dataCountMin >= 1 && dataCountMin <= WireLimits.dataCountMax,
+                && dataCountMin >= 1 && dataCountMin <= WireLimits.dataCountMax
+                && windowSpanMax >= 1 && windowSpanMax <= WireLimits.windowSpanMax,
             "a slice encoder beyond the limits")
         self.chainID = chainID
         self.epoch = epoch
@@ -72,15 +76,17 @@ public struct SliceEncoder: Sendable {
         self.key = key
         self.symbolBytesMax = symbolBytesMax
         self.dataCountMin = dataCountMin
+        self.windowSpanMax = windowSpanMax
     }
 
     /// The slices of a payload of `payloadBytes` that nobody has: sizes, chain and headers as if it had been encoded
     /// (`PayloadForm.byReference`).
     package mutating func encode(
-        absentBytes payloadBytes: Int, seal: SliceSeal, parityCount: Int, pool: SlicePool
+        absentBytes payloadBytes: Int, seal: SliceSeal, parityCount: Int, window: [SliceAssembler] = [],
+        pool: SlicePool
     ) -> [SliceAssembler]? {
         let absent = UnsafeRawBufferPointer(start: SliceAssembler.absentSymbol, count: payloadBytes)
-        return encode(absent, seal: seal, parityCount: parityCount, pool: pool)
+        return encode(absent, seal: seal, parityCount: parityCount, window: window, pool: pool)
     }
 
     /// How many slices a payload of `bytes` becomes.
@@ -90,10 +96,12 @@ public struct SliceEncoder: Sendable {
     }
 
     /// The slices of `payload`, in order, verified and full; nil when the pool has no room. `parityCount` is per slice,
-    /// 0…16. The caller owes a payload within `Limits.payloadBytesMax` that needs at most `WireLimits.sliceCountMax`
+    /// 0…16, and covers as many of `window` as the span allows: the slices before these in the chain, the nearest first, with
+    /// their data. The caller owes a payload within `Limits.payloadBytesMax` that needs at most `WireLimits.sliceCountMax`
     /// slices, and a seal that keeps the rules of Spec 40.3.
     public mutating func encode(
-        _ payload: UnsafeRawBufferPointer, seal: SliceSeal, parityCount: Int, pool: SlicePool
+        _ payload: UnsafeRawBufferPointer, seal: SliceSeal, parityCount: Int, window: [SliceAssembler] = [],
+        pool: SlicePool
     ) -> [SliceAssembler]? {
         let count = sliceCount(payloadBytes: payload.count)
         precondition(
@@ -104,9 +112,15 @@ public struct SliceEncoder: Sendable {
         var slices: [SliceAssembler] = []
         drafts.reserveCapacity(count)
         slices.reserveCapacity(count)
+        // The longest symbols in the windows of these slices: those before, then these themselves.
+        var lengths = window.prefix(windowSpanMax - 1).reversed().map { Int($0.header.symbolBytes) }
         for index in 0..<count {
-            let draft = draft(
+            var draft = draft(
                 seal, payloadBytes: payload.count, index: index, count: count, parityCount: parityCount)
+            lengths.append(Int(draft.symbolBytes))
+            let covered = lengths.suffix(windowSpanMax)
+            draft.windowSpan = UInt8(covered.count)
+            if draft.parityCount > 0 { draft.parityBytes = UInt16(covered.max() ?? 0) }
             guard let slice = pool.take(bytes: SliceAssembler.bytesNeeded(for: draft)) else {
                 for slice in slices { pool.give(slice) }
                 return nil
@@ -114,20 +128,25 @@ public struct SliceEncoder: Sendable {
             drafts.append(draft)
             slices.append(slice)
         }
+        var before = window.prefix(windowSpanMax - 1)
         for index in 0..<count {
             drafts[index].previousHeaderHash = previousHeaderHash
             let range = SliceHeader.shareOfPayload(payload.count, index: index, count: count)
             slices[index].seal(
-                UnsafeRawBufferPointer(rebasing: payload[range]), header: drafts[index], key: key)
+                UnsafeRawBufferPointer(rebasing: payload[range]), header: drafts[index], window: before,
+                key: key)
             previousHeaderHash = slices[index].headerHash
+            before = ([slices[index]] + before).prefix(windowSpanMax - 1)
         }
         return slices
     }
 
     public mutating func encode(
-        _ payload: [UInt8], seal: SliceSeal, parityCount: Int, pool: SlicePool
+        _ payload: [UInt8], seal: SliceSeal, parityCount: Int, window: [SliceAssembler] = [], pool: SlicePool
     ) -> [SliceAssembler]? {
-        payload.withUnsafeBytes { encode($0, seal: seal, parityCount: parityCount, pool: pool) }
+        payload.withUnsafeBytes {
+            encode($0, seal: seal, parityCount: parityCount, window: window, pool: pool)
+        }
     }
 
     private func draft(

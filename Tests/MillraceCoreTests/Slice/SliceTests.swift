@@ -180,6 +180,7 @@ private func dishonest(_ symbols: [[UInt8]], dataCount: Int, payload: [UInt8]) -
     header.dataCount = UInt8(dataCount)
     header.parityCount = UInt8(symbols.count - dataCount)
     header.symbolBytes = UInt16(symbols[0].count)
+    header.parityBytes = header.parityCount == 0 ? 0 : header.symbolBytes
     header.previousHeaderHash = origin
     for (n, symbol) in symbols.enumerated() {
         let stripe = n < dataCount ? n : 32 + n - dataCount
@@ -224,7 +225,7 @@ private func dishonest(_ symbols: [[UInt8]], dataCount: Int, payload: [UInt8]) -
             == .inconsistent)
 }
 
-@Test func `parity over more slices than one is stored but not solved with`() throws {
+@Test func `parity over more slices than one is stored and not solved with alone`() throws {
     let data: [[UInt8]] = [[1, 2], [3, 0]]
     let pool = SlicePool(bytesMax: 1 << 20)
     let symbols = data + [[9, 9]]
