@@ -20,8 +20,10 @@ final class SimNode {
     var replica: ReplicaCore?
     var parents: [UInt32] = []
 
-    var up: LinkModel
-    var down: LinkModel
+    let up: Line
+    let down: Line
+    /// The shared line it stands behind, if any.
+    var shared: SharedLine?
     /// Both directions have a link at all: without one a datagram skips it.
     let hasDown: Bool
     let hasUp: Bool
@@ -34,6 +36,9 @@ final class SimNode {
     var busyUntil: UInt64 = 0
     var busyNanoseconds: UInt64 = 0
     var isProcessorDue = false
+    /// Of a node that takes turns: what will come through its line, and when its processor is free for what waits.
+    var deliveries = DeliveryList()
+    var processorAt = UInt64.max
     var isPaused = false
     /// Datagrams that came while the processor was busy.
     var socket = FlightQueue()
@@ -76,11 +81,17 @@ final class SimNode {
         self.keys = keys
         self.processor = processor
         self.clock = clock
-        up = LinkModel(link.up, seed: seed, index: UInt64(index) * 2)
-        down = LinkModel(link.down, seed: seed, index: UInt64(index) * 2 + 1)
+        up = Line(index: index * 2, leg: .nodeUp, link.up, seed: seed)
+        down = Line(index: index * 2 + 1, leg: .nodeDown, link.down, seed: seed)
         hasUp = link.up != LinkParameters()
         hasDown = link.down != LinkParameters()
         address = SimNode.address(of: index, port: SimNode.firstPort)
+    }
+
+    /// The shared line between this node and another; nil when there is none, or when both stand behind it.
+    func sharedLine(towards other: SimNode) -> SharedLine? {
+        guard let shared, other.shared !== shared else { return nil }
+        return shared
     }
 
     static let firstPort: UInt16 = 4_000
