@@ -90,8 +90,8 @@ let package = Package(
         .target(
             name: "MillraceSim",
             dependencies: [
-                "CPrefetch", "MillraceBase", "MillraceCrypto", "MillraceDiff", "MillraceCodec",
-                "MillraceWorkload", "MillraceLink", "MillraceWire", "MillraceCore",
+                "MillraceBase", "MillraceCrypto", "MillraceDiff", "MillraceCodec", "MillraceWorkload",
+                "MillraceLink", "MillraceWire", "MillraceCore",
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             swiftSettings: strict + unchecked),
