@@ -90,8 +90,8 @@ let package = Package(
         .target(
             name: "MillraceSim",
             dependencies: [
-                "MillraceBase", "MillraceCrypto", "MillraceDiff", "MillraceCodec", "MillraceWorkload",
-                "MillraceLink", "MillraceWire", "MillraceCore",
+                "CPrefetch", "MillraceBase", "MillraceCrypto", "MillraceDiff", "MillraceCodec",
+                "MillraceWorkload", "MillraceLink", "MillraceWire", "MillraceCore",
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             swiftSettings: strict + unchecked),

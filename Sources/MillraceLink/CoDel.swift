@@ -3,8 +3,9 @@ internal import MillraceBase
 /// CoDel (RFC 8289): drops at the head of a queue whose shortest wait has stayed above a target for a whole interval, then
 /// at a rising rate until the wait is short again.
 ///
-/// One clause of the RFC is left out: never to drop when less than a packet waits. It would make a datagram's fate depend on
-/// those behind it; instead the target is at least two packets' time, which serves the same end on slow links.
+/// One clause of the RFC is left out where a link is first in, first out: never to drop when less than a packet waits. It would
+/// make a datagram's fate depend on those behind it; instead the target is at least two packets' time, which serves the same
+/// end on slow links. `FairQueue`, which knows what waits, has both.
 struct CoDel: Sendable {
     private let target: Interval
     private let interval = Interval.milliseconds(100)
@@ -23,9 +24,13 @@ struct CoDel: Sendable {
         self.target = target
     }
 
-    /// Whether the datagram that reaches the head of the queue at `now` after waiting `sojourn` is dropped.
-    mutating func drops(sojourn: Interval, now: Instant) -> Bool {
-        let mayDrop = isAbove(sojourn, now)
+    /// What is left behind a datagram must exceed this, where that is known (RFC 8289, 4.4: MAXPACKET).
+    static let packetBytes = 1_500
+
+    /// Whether the datagram that reaches the head of the queue at `now` after waiting `sojourn` is dropped; `leftBytes` wait
+    /// behind it, where that is known.
+    mutating func drops(sojourn: Interval, now: Instant, leftBytes: Int = .max) -> Bool {
+        let mayDrop = isAbove(sojourn, now, leftBytes)
         if isDropping {
             if !mayDrop {
                 isDropping = false
@@ -46,8 +51,8 @@ struct CoDel: Sendable {
         return true
     }
 
-    private mutating func isAbove(_ sojourn: Interval, _ now: Instant) -> Bool {
-        if sojourn < target {
+    private mutating func isAbove(_ sojourn: Interval, _ now: Instant, _ leftBytes: Int) -> Bool {
+        if sojourn < target || leftBytes <= CoDel.packetBytes {
             firstAbove = nil
             return false
         }

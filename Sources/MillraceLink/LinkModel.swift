@@ -28,8 +28,20 @@ public struct Passage: Equatable, Sendable, BitwiseCopyable {
 
     public static let noBit = UInt32.max
 
+    public init(fate: Fate, at: Instant) {
+        self.fate = fate
+        self.at = at
+    }
+
     public var isDelivered: Bool { fate == .delivered }
     public var isDuplicated: Bool { duplicateAt.nanoseconds != .max }
+}
+
+/// What became of a datagram that a fair link had waiting.
+public struct LinkOutcome: Equatable, Sendable, BitwiseCopyable {
+    /// What the sender called it.
+    public var token: UInt64
+    public var passage: Passage
 }
 
 /// What a link did so far.
@@ -61,8 +73,14 @@ public struct LinkCounters: Equatable, Sendable {
 /// keeps no datagram. The simulator puts the answer into its own event queue; a shell uses `LinkPipe`, which holds
 /// datagrams until they arrive. Equal parameters, seed, index and calls give equal answers on every machine.
 ///
+/// Only a queue that serves flows in turn (`isFair`, FQ-CoDel) cannot know: what comes later may go first. There a datagram is
+/// *offered* with its flow and a token, and what becomes of it is told by `nextOutcome` at or after `nextService`:
+///
+///     offer ─▶ waiting ──nextService reached, advance──▶ outcome: passage (delivered, managed, queueFull, lost)
+///
 /// Asks: times never decrease (a smaller one is taken as the last). Bounds: `LinkLimits.datagramsMax` entries of sixteen
-/// bytes; whatever the parameters hold is clamped once, in `init`. `pass` allocates nothing once its queue has grown.
+/// bytes (of 64, if fair); whatever the parameters hold is clamped once, in `init`. `pass` allocates nothing once its queue has
+/// grown.
 public struct LinkModel: Sendable {
     public let parameters: LinkParameters
     public private(set) var counters = LinkCounters()
@@ -88,6 +106,10 @@ public struct LinkModel: Sendable {
     private var policer: Policer?
     private var loss: LossProcess
     private var coDel: CoDel?
+    /// The queue of a fair link; nil for all others, whose datagrams are decided at once.
+    private var fair: FairQueue?
+    private var outcomes = Queue<LinkOutcome>(
+        empty: LinkOutcome(token: 0, passage: Passage(fate: .lost, at: .zero)))
     private var travel: TravelTime
     private let reorderDraws: CounterDraws
     private let reorderByDraws: CounterDraws
@@ -110,13 +132,14 @@ public struct LinkModel: Sendable {
     /// Datagrams that came through the queue: the counter of every later draw.
     private var number: UInt64 = 0
 
-    /// `index` tells apart links that share a seed (the two directions of one, for instance).
-    public init(_ parameters: LinkParameters, seed: Seed, index: UInt64 = 0) {
+    /// `index` tells apart links that share a seed (the two directions of one, for instance). Traces and outages count from
+    /// `origin`; before it a trace stands where its repetition backwards says, and there is no outage.
+    public init(_ parameters: LinkParameters, seed: Seed, index: UInt64 = 0, origin: Instant = .zero) {
         self.parameters = parameters
         let rate = parameters.meanRateBitsPerSecond
         overheadBytes = min(max(parameters.overheadBytes, 0), 1_000)
         mtuBytes = parameters.mtuBytes
-        outage = parameters.outage
+        outage = parameters.outage.map { $0.beginning(at: origin) }
         hasOutage = parameters.outage != nil
         hasPolicer = parameters.policer != nil
         hasCoDel = parameters.management == .coDel
@@ -131,10 +154,14 @@ public struct LinkModel: Sendable {
         reorderMost = UInt64(max(min(parameters.reorderBy, LinkLimits.delayMax).nanoseconds, 1))
         duplicate = parameters.duplicate
         corrupt = parameters.corrupt
-        schedule = RateSchedule(parameters)
+        schedule = RateSchedule(parameters, origin: origin)
         policer = parameters.policer.map(Policer.init)
         loss = LossProcess(parameters, seed, index)
         coDel = parameters.management == .coDel ? CoDel(parameters) : nil
+        // Without rate and outage nothing waits, and there is nothing to be fair about.
+        fair =
+            parameters.management == .fairCoDel && (rate != nil || parameters.outage != nil)
+            ? FairQueue(parameters, CounterDraws(seed, "link flow", index)) : nil
         travel = TravelTime(parameters, CounterDraws(seed, "link jitter", index))
         reorderDraws = CounterDraws(seed, "link reorder", index)
         reorderByDraws = CounterDraws(seed, "link reorder by", index)
@@ -150,23 +177,16 @@ public struct LinkModel: Sendable {
         }
     }
 
-    /// Sends a datagram of `bytes` of UDP payload at `now`.
+    /// Whether datagrams are offered and served, because the queue serves flows in turn. Else they pass.
+    public var isFair: Bool { fair != nil }
+
+    /// Sends a datagram of `bytes` of UDP payload at `now`. Asks for a link that is not fair.
     public mutating func pass(bytes: Int, now: Instant) -> Passage {
         let now = max(now, lastNow)
         lastNow = now
         let bytes = min(max(bytes, 0), LinkLimits.datagramBytesMax)
-        counters.offeredDatagrams &+= 1
-        counters.offeredBytes &+= UInt64(bytes)
-
         let wireBytes = bytes + overheadBytes
-        guard wireBytes <= mtuBytes else {
-            counters.tooLong &+= 1
-            return Passage(fate: .tooLong, at: now)
-        }
-        if hasPolicer, policer?.admits(wireBytes, now: now) == false {
-            counters.policed &+= 1
-            return Passage(fate: .policed, at: now)
-        }
+        if let refusal = refusal(bytes, wireBytes, now) { return Passage(fate: refusal, at: now) }
         var departure = Departure(at: now, isManaged: false)
         if hasQueue {
             guard let through = throughQueue(wireBytes, now) else {
@@ -181,6 +201,108 @@ public struct LinkModel: Sendable {
             if departure.isManaged { counters.marked &+= 1 }
         }
 
+        return beyondQueue(bytes, departure)
+    }
+
+    // MARK: A fair queue
+
+    /// Offers a datagram of `bytes` of `flow` at `now`. Nil: it waits, and an outcome will have its token; else it is gone. Asks
+    /// for a fair link.
+    public mutating func offer(bytes: Int, flow: UInt64, token: UInt64, now: Instant) -> Passage.Fate? {
+        let now = max(now, lastNow)
+        advance(to: now)
+        lastNow = now
+        let bytes = min(max(bytes, 0), LinkLimits.datagramBytesMax)
+        let wireBytes = bytes + overheadBytes
+        if let refusal = refusal(bytes, wireBytes, now) { return refusal }
+        guard fair != nil, fairCount < LinkLimits.datagramsMax else {
+            counters.queueFull &+= 1
+            return .queueFull
+        }
+        let packet = FairQueue.Packet(token: token, bytes: bytes, wireBytes: wireBytes, since: now)
+        fair?.append(packet, flow: flow)
+        advance(to: now)
+        // Above the limit the fattest flow pays, whoever came last; a datagram alone always has room.
+        while (fair?.bytes ?? 0) > queueBytesMax, fairCount > 1 { dropFromFattest(now) }
+        noteQueuePeak()
+        return nil
+    }
+
+    /// When the wire is free for the next datagram that waits; nil when none does.
+    public var nextService: Instant? {
+        guard fairCount > 0 else { return nil }
+        return max(lastNow, realTime(busyUntil - bucketTime, lastNow))
+    }
+
+    /// Serves what the wire had time for until `now`; `nextOutcome` tells of it.
+    public mutating func advance(to now: Instant) {
+        while let at = nextService, at <= now {
+            lastNow = at
+            serve(at)
+        }
+    }
+
+    /// What became of a datagram that waited.
+    public mutating func nextOutcome() -> LinkOutcome? {
+        guard outcomes.count > 0 else { return nil }
+        defer { outcomes.removeFirst() }
+        return outcomes.first
+    }
+
+    private var fairCount: Int { fair?.count ?? 0 }
+
+    private mutating func serve(_ now: Instant) {
+        var dropped: [FairQueue.Packet] = []
+        let packet = fair?.next(now: now) { dropped.append($0) }
+        for packet in dropped {
+            counters.managed &+= 1
+            settle(packet, Passage(fate: .managed, at: now))
+        }
+        guard let packet else { return }
+        if packet.isMarked { counters.marked &+= 1 }
+        var clock = now
+        if hasOutage, let outage { clock = outage.upTime(at: now) }
+        busyUntil = schedule.finish(bytes: packet.wireBytes, from: max(clock, busyUntil))
+        let departure = realTime(max(clock, busyUntil - bucketTime), now)
+        forget(until: now)
+        if departure > now { wait(until: departure, packet.wireBytes) }
+        settle(packet, beyondQueue(packet.bytes, Departure(at: departure, isManaged: packet.isMarked)))
+    }
+
+    private mutating func dropFromFattest(_ now: Instant) {
+        var dropped: [FairQueue.Packet] = []
+        fair?.dropFromFattest { dropped.append($0) }
+        for packet in dropped {
+            counters.queueFull &+= 1
+            settle(packet, Passage(fate: .queueFull, at: now))
+        }
+    }
+
+    private mutating func settle(_ packet: FairQueue.Packet, _ passage: Passage) {
+        outcomes.append(LinkOutcome(token: packet.token, passage: passage))
+    }
+
+    // MARK: Stages
+
+    /// Counts the datagram in, and answers what stops it before the queue.
+    @inline(__always)
+    private mutating func refusal(_ bytes: Int, _ wireBytes: Int, _ now: Instant) -> Passage.Fate? {
+        counters.offeredDatagrams &+= 1
+        counters.offeredBytes &+= UInt64(bytes)
+        guard wireBytes <= mtuBytes else {
+            counters.tooLong &+= 1
+            return .tooLong
+        }
+        if hasPolicer, policer?.admits(wireBytes, now: now) == false {
+            counters.policed &+= 1
+            return .policed
+        }
+        return nil
+    }
+
+    /// What happens to a datagram that has left the queue.
+    @inline(__always)
+    private mutating func beyondQueue(_ bytes: Int, _ departure: Departure) -> Passage {
         let number = self.number
         self.number &+= 1
         if loss.loses(number, at: departure.at) {
@@ -211,11 +333,17 @@ public struct LinkModel: Sendable {
 
     /// Bytes that wait or are being sent at `now`.
     public mutating func queuedBytes(now: Instant) -> Int {
-        forget(until: max(now, lastNow))
-        return waitingBytes
+        let now = max(now, lastNow)
+        advance(to: now)
+        forget(until: now)
+        return waitingBytes + (fair?.bytes ?? 0)
     }
 
-    // MARK: Stages
+    /// An outage is under way.
+    public func isDown(at now: Instant) -> Bool {
+        guard let outage else { return false }
+        return outage.end(at: now) > now
+    }
 
     private struct Departure {
         var at: Instant
@@ -262,7 +390,12 @@ public struct LinkModel: Sendable {
     private mutating func wait(until: Instant, _ wireBytes: Int) {
         waiting.append(Waiting(until: until, bytes: wireBytes))
         waitingBytes += wireBytes
-        counters.queueBytesPeak = max(counters.queueBytesPeak, waitingBytes)
+        noteQueuePeak()
+    }
+
+    @inline(__always)
+    private mutating func noteQueuePeak() {
+        counters.queueBytesPeak = max(counters.queueBytesPeak, waitingBytes + (fair?.bytes ?? 0))
     }
 
     @inline(__always)

@@ -51,6 +51,8 @@ public struct LinkParameters: Hashable, Sendable {
         case dropTail
         /// RFC 8289, target 5 ms (or two packets' time, if longer), interval 100 ms.
         case coDel
+        /// RFC 8290: a queue and a CoDel for each flow, served in turn.
+        case fairCoDel
     }
 
     /// Bits per second over the long run; nil without limit.

@@ -11,13 +11,16 @@ public struct LinkArrival: Equatable, Sendable, BitwiseCopyable {
     public var isMarked: Bool
     /// False for the first of two copies: the token's bytes are needed once more.
     public var isLast: Bool
+    /// It did not arrive: a fair queue dropped it, or it was lost behind one. Its bytes are free.
+    public var isDropped = false
 }
 
 /// A link and the datagrams under way on it: for shells and tests that have no event queue of their own.
 ///
 /// The caller keeps the bytes and names them with a token; the pipe says when each arrives. A token whose `send` answers
-/// anything but `.delivered` will not come out; any other comes out, the last time with `isLast`. Arrivals are in order
-/// of time, then of sending.
+/// anything but `.delivered` will not come out; any other comes out, the last time with `isLast`; from a fair link perhaps
+/// with `isDropped`, because there a datagram that waits may still be dropped. Arrivals are in order of time, then of sending (of
+/// serving, on a fair link).
 public struct LinkPipe: Sendable {
     public private(set) var model: LinkModel
 
@@ -28,6 +31,7 @@ public struct LinkPipe: Sendable {
         var flippedBit: UInt32
         var isMarked: Bool
         var isLast: Bool
+        var isDropped = false
 
         @inline(__always)
         func isBefore(_ other: UnderWay) -> Bool { at != other.at ? at < other.at : number < other.number }
@@ -45,42 +49,78 @@ public struct LinkPipe: Sendable {
         model = LinkModel(parameters, seed: seed, index: index)
     }
 
-    /// Datagrams under way, copies included.
-    public var count: Int { heap.count }
+    /// Datagrams that wait in a fair queue.
+    private var waiting = 0
 
-    public mutating func send(bytes: Int, token: UInt64, now: Instant) -> Passage.Fate {
-        guard heap.count + 2 <= LinkLimits.datagramsMax else {
+    /// Datagrams under way, copies included.
+    public var count: Int { heap.count + waiting }
+
+    /// `flow` tells apart what a fair queue serves in turn.
+    public mutating func send(bytes: Int, token: UInt64, flow: UInt64 = 0, now: Instant) -> Passage.Fate {
+        guard count + 2 <= LinkLimits.datagramsMax else {
             overflowed &+= 1
             return .queueFull
         }
+        if model.isFair {
+            let fate = model.offer(bytes: bytes, flow: flow, token: token, now: now)
+            if fate == nil { waiting += 1 }
+            collect()
+            return fate ?? .delivered
+        }
         let passage = model.pass(bytes: bytes, now: now)
         guard passage.isDelivered else { return passage.fate }
+        push(passage, token)
+        return .delivered
+    }
+
+    private mutating func push(_ passage: Passage, _ token: UInt64) {
         let isMarked = passage.isMarked
         push(passage.at, token, passage.flippedBit, isMarked, isLast: !passage.isDuplicated)
         if passage.isDuplicated {
             push(passage.duplicateAt, token, passage.duplicateFlippedBit, isMarked, isLast: true)
         }
-        return .delivered
     }
 
-    /// When the next datagram arrives.
-    public var nextDeadline: Instant? { heap.first?.at }
+    /// Takes what a fair queue has decided.
+    private mutating func collect() {
+        while let outcome = model.nextOutcome() {
+            waiting -= 1
+            if outcome.passage.isDelivered {
+                push(outcome.passage, outcome.token)
+            } else {
+                push(
+                    outcome.passage.at, outcome.token, Passage.noBit, false, isLast: true, isDropped: true)
+            }
+        }
+    }
+
+    /// When the next datagram arrives, or the link is to be asked again.
+    public var nextDeadline: Instant? {
+        guard let service = model.nextService else { return heap.first?.at }
+        return min(heap.first?.at ?? service, service)
+    }
 
     /// The next datagram that has arrived by `now`.
     public mutating func popDelivered(now: Instant) -> LinkArrival? {
+        if model.isFair {
+            model.advance(to: now)
+            collect()
+        }
         guard let first = heap.first, first.at <= now else { return nil }
         let last = heap.removeLast()
         if !heap.isEmpty { sink(last) }
         return LinkArrival(
             token: first.token, at: first.at, flippedBit: first.flippedBit, isMarked: first.isMarked,
-            isLast: first.isLast)
+            isLast: first.isLast, isDropped: first.isDropped)
     }
 
     private mutating func push(
-        _ at: Instant, _ token: UInt64, _ flippedBit: UInt32, _ isMarked: Bool, isLast: Bool
+        _ at: Instant, _ token: UInt64, _ flippedBit: UInt32, _ isMarked: Bool, isLast: Bool,
+        isDropped: Bool = false
     ) {
         let entry = UnderWay(
-            at: at, number: number, token: token, flippedBit: flippedBit, isMarked: isMarked, isLast: isLast)
+            at: at, number: number, token: token, flippedBit: flippedBit, isMarked: isMarked, isLast: isLast,
+            isDropped: isDropped)
         number &+= 1
         heap.append(entry)
         var hole = heap.count - 1

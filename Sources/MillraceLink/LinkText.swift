@@ -52,6 +52,10 @@ extension LinkParameters {
             var item = LinkParameters.trimmed(part)
             // `trace:FILE` is another way to write `trace=FILE`.
             if item.lowercased().hasPrefix("trace:") { item = "trace=" + item.dropFirst(6) }
+            // So is the path of one, first of all.
+            if position == 0, !item.contains("="), TraceFile.Format(path: item) != nil {
+                item = "trace=" + item
+            }
             guard let equals = item.firstIndex(of: "=") else {
                 let name = item.lowercased()
                 guard position == 0 else {
@@ -63,6 +67,9 @@ extension LinkParameters {
                     throw LinkTextError(
                         description: "link \"\(text)\": there is no profile \"\(item)\""
                             + Suggestion.hint(for: name, among: names + LinkParameters.keys)
+                            + (name.contains("/") || name.contains(".")
+                                ? "; a recorded rate is a file ending in .mm, .down, .up (Mahimahi) or .rate (t_ms kbit_per_s)"
+                                : "")
                             + (Suggestion.nearest(to: name, among: names) == nil
                                 ? "; profiles are " + names.joined(separator: ", ") : ""))
                 }
@@ -129,7 +136,8 @@ extension LinkParameters {
         guard let format = TraceFile.Format(path: file) else {
             throw LinkTextError(
                 description:
-                    "link \"\(link)\": trace=\(file) is neither \(expectation("trace")), nor a file ending in .mm or .rate"
+                    "link \"\(link)\": trace=\(file) is neither \(expectation("trace")), "
+                    + "nor a file ending in .mm, .down, .up (Mahimahi) or .rate (t_ms kbit_per_s)"
             )
         }
         guard let files else {
@@ -237,7 +245,11 @@ extension LinkParameters {
         case .bytes(let bytes): parts.append("queue=\(bytes)")
         case .time(let time): add("queue", milliseconds(time) + "ms", unless: queue == plain.queue)
         }
-        add("aqm", "codel", unless: management == .dropTail)
+        switch management {
+        case .dropTail: break
+        case .coDel: parts.append("aqm=codel")
+        case .fairCoDel: parts.append("aqm=fq-codel")
+        }
         add("ecn", "on", unless: !marksECN)
         if let outage {
             let every = outage.every.map { "/" + milliseconds($0) } ?? ""
@@ -288,7 +300,7 @@ extension LinkParameters {
         case "goodms", "badms": "a mean time in ms, at most 3,600,000"
         case "lossgood", "lossbad": "a share between 0 and 1 (0.01, or 1%)"
         case "queue": "a time in ms (100ms) or a number of bytes (65536, 64KB)"
-        case "aqm": "\"codel\" or \"none\""
+        case "aqm": "\"codel\", \"fq-codel\" or \"none\""
         case "delay", "rtt", "jitter", "reorderby": "a time in ms, at most 60,000"
         case "loss", "reorder", "duplicate", "corrupt": "a share between 0 and 1 (0.01, or 1%)"
         case "burst": "a mean number of datagrams lost in a row, from 1 to 1,000"
@@ -367,6 +379,7 @@ extension LinkParameters {
         case "aqm":
             switch value {
             case "codel": management = .coDel
+            case "fq-codel", "fq_codel": management = .fairCoDel
             case "none": management = .dropTail
             default: return false
             }

@@ -23,6 +23,17 @@ public struct Outage: Hashable, Sendable {
         self.every = every
     }
 
+    private init(first: Interval, length: Interval, every: Interval?) {
+        start = first
+        self.length = length
+        self.every = every
+    }
+
+    /// The same, counted from `origin` and not from time 0.
+    func beginning(at origin: Instant) -> Outage {
+        Outage(first: start + (origin - .zero), length: length, every: every)
+    }
+
     private var first: UInt64 { UInt64(start.nanoseconds) }
     private var down: UInt64 { UInt64(length.nanoseconds) }
     private var cycle: UInt64 { every.map { UInt64($0.nanoseconds) } ?? .max }

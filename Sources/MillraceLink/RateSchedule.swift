@@ -27,16 +27,21 @@ struct RateSchedule: Sendable {
     private var index = 0
     private var base: UInt64 = 0
 
-    init(_ parameters: LinkParameters) {
+    /// Added to a time before it is looked up in the trace, whose period begins at the link's origin.
+    private let shift: UInt64
+
+    init(_ parameters: LinkParameters, origin: Instant = .zero) {
         if let trace = parameters.trace {
             rate = .trace
             steps = trace.steps
             period = trace.period
             periodWork = trace.bitNanoseconds.high == 0 ? trace.bitNanoseconds.low : 0
+            shift = (trace.period - origin.nanoseconds % trace.period) % trace.period
         } else {
             steps = []
             period = 1
             periodWork = 0
+            shift = 0
             if let bits = parameters.rateBitsPerSecond, bits > 0 {
                 rate = .constant(bitsPerSecond: min(bits, LinkLimits.bitsPerSecondMax))
             } else {
@@ -59,7 +64,10 @@ struct RateSchedule: Sendable {
             lastFinish = start + .nanoseconds(Int64(bitPattern: whole))
             return lastFinish
         case .trace:
-            return followTrace(work, from: start)
+            let (shifted, over) = start.nanoseconds.addingReportingOverflow(shift)
+            if over { return .distantFuture }
+            let end = followTrace(work, from: Instant(nanoseconds: shifted))
+            return end == .distantFuture ? end : Instant(nanoseconds: end.nanoseconds - shift)
         }
     }
 

@@ -71,6 +71,22 @@ struct LinkVectorTests {
                 ),
             ]
 
+    /// Fair queues: datagram *i* is of the flow that digit *i* of `flows` names, over and over.
+    static let fair: [(name: String, why: String, link: String, flows: String, bytes: Int, every: UInt64)] = [
+        (
+            "fq-codel", "a flow of one datagram in four waits for nobody", "rate=2,queue=10MB,aqm=fq-codel",
+            "0001", 1_000, 3_500_000
+        ),
+        (
+            "fq-codel-full", "the fattest flow loses its head", "rate=2,queue=9000,aqm=fq-codel", "00102",
+            1_000, 1_000_000
+        ),
+        (
+            "fq-codel-ecn", "a standing queue is marked", "rate=2,queue=10MB,aqm=fq-codel,ecn=on", "01",
+            1_000, 3_500_000
+        ),
+    ]
+
     static let refused: [(name: String, why: String, link: String)] = [
         ("refused-unknown-key", "lose is not a key", "lose=1%"),
         ("refused-repeated", "delay is set twice", "delay=5,rtt=10"),
@@ -80,16 +96,34 @@ struct LinkVectorTests {
         ("refused-states", "one length is missing", "goodms=90"),
         ("refused-outage", "longer than its period", "outage=5+30/20"),
         ("refused-scale", "nothing to multiply", "rtt=60,scale=2"),
+        ("refused-aqm", "no such management", "rate=2,aqm=red"),
         ("refused-empty", "no text", ""),
     ]
 
     static func body(
-        _ link: String, _ seed: UInt64, _ index: UInt64, _ bytes: Int, _ every: UInt64, _ count: Int
+        _ link: String, _ seed: UInt64, _ index: UInt64, _ bytes: Int, _ every: UInt64, _ count: Int,
+        flows: String? = nil
     ) throws -> [UInt8] {
         var model = LinkModel(try LinkParameters(text: link), seed: Seed(seed), index: index)
+        var passages: [Passage] = []
+        if let flows {
+            let digits = flows.utf8.map { UInt64($0 &- 48) }
+            passages = Array(repeating: Passage(fate: .lost, at: .zero), count: count)
+            for i in 0..<count {
+                let now = Instant(nanoseconds: UInt64(i) * every)
+                let fate = model.offer(
+                    bytes: bytes, flow: digits[i % digits.count], token: UInt64(i), now: now)
+                if let fate { passages[i] = Passage(fate: fate, at: now) }
+            }
+            while let next = model.nextService { model.advance(to: next) }
+            while let outcome = model.nextOutcome() { passages[Int(outcome.token)] = outcome.passage }
+        } else {
+            for i in 0..<count {
+                passages.append(model.pass(bytes: bytes, now: Instant(nanoseconds: UInt64(i) * every)))
+            }
+        }
         var out: [UInt8] = []
-        for i in 0..<count {
-            let passage = model.pass(bytes: bytes, now: Instant(nanoseconds: UInt64(i) * every))
+        for passage in passages {
             out += [passage.fate.rawValue, (passage.isDuplicated ? 1 : 0) + (passage.isMarked ? 2 : 0), 0, 0]
             out.appendLittleEndian(passage.flippedBit)
             out.appendLittleEndian(passage.duplicateFlippedBit)
@@ -111,6 +145,15 @@ struct LinkVectorTests {
                 try VectorFile(name: v.name, fields: fields.map { (name: $0.0, value: $0.1) }, bytes: body)
                     .write(area: "link")
             }
+            for v in LinkVectorTests.fair {
+                let fields = [
+                    ("expect", "ok"), ("why", v.why), ("link", v.link), ("seed", "1"), ("index", "0"),
+                    ("bytes", "\(v.bytes)"), ("everyNanoseconds", "\(v.every)"), ("flows", v.flows),
+                ]
+                let body = try LinkVectorTests.body(v.link, 1, 0, v.bytes, v.every, 200, flows: v.flows)
+                try VectorFile(name: v.name, fields: fields.map { (name: $0.0, value: $0.1) }, bytes: body)
+                    .write(area: "link")
+            }
             for v in LinkVectorTests.refused {
                 let fields = [
                     (name: "expect", value: "refused"), (name: "why", value: v.why),
@@ -120,7 +163,9 @@ struct LinkVectorTests {
             }
         }
         let all = try VectorFile.all("link")
-        #expect(all.count == LinkVectorTests.made.count + LinkVectorTests.refused.count)
+        #expect(
+            all.count == LinkVectorTests.made.count + LinkVectorTests.fair.count
+                + LinkVectorTests.refused.count)
         for vector in all {
             let link = try #require(vector["link"])
             guard vector.expect == "ok" else {
@@ -132,7 +177,8 @@ struct LinkVectorTests {
             let index = try #require(vector["index"].flatMap { UInt64($0) })
             let bytes = try #require(vector["bytes"].flatMap { Int($0) })
             let every = try #require(vector["everyNanoseconds"].flatMap { UInt64($0) })
-            let found = try LinkVectorTests.body(link, seed, index, bytes, every, vector.bytes.count / 20)
+            let found = try LinkVectorTests.body(
+                link, seed, index, bytes, every, vector.bytes.count / 20, flows: vector["flows"])
             #expect(found == vector.bytes, "\(vector.name)")
         }
     }

@@ -184,7 +184,7 @@ struct TraceFileTests {
         #expect(try LinkText.parse("dsl-25,trace=b.RATE", files: files).meanRateBitsPerSecond == 250_000)
         for (text, words) in [
             ("trace:nowhere.mm", "nowhere.mm: there is no such file"),
-            ("trace:x.csv", "nor a file ending in .mm or .rate"),
+            ("trace:x.csv", "nor a file ending in .mm, .down, .up (Mahimahi) or .rate"),
             ("trace:b.RATE,rate=3,trace=5@1", "\"trace\" is set twice"),
             ("rtt=5,scale=2", "scale needs a rate"), ("dsl-25,scale=0", "a factor"),
             ("dsl-25,scale=1001", "a factor"), ("rate=1000000,scale=2", "at most 1,000,000 Mbit/s"),

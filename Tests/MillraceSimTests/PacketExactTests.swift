@@ -106,7 +106,7 @@ import Testing
                 line, Array(repeating: try PacketExactTests.line(up: "delay=0"), count: 4)))
         let inits = try PacketExactTests.handshakes(simulation).filter { $0.bytes == 152 }
         #expect(inits.map(\.at) == [1_440_000, 2_880_000, 251_440_000, 252_880_000])
-        #expect(simulation.sequencer.down.counters.queueFull >= 2)
+        #expect(simulation.sequencer.down.model.counters.queueFull >= 2)
     }
 
     @Test

@@ -31,32 +31,13 @@ import Testing
             // Of a link only its settings are written, and what is promised is not.
             again.expect = scenario.expect
             for i in again.groups.indices { again.groups[i].link.text = scenario.groups[i].link.text }
+            for i in again.sharedLines.indices {
+                again.sharedLines[i].link.text = scenario.sharedLines[i].link.text
+            }
             for i in again.groups.indices where scenario.groups[i].role == .sequencer {
                 again.groups[i].parentCount = scenario.groups[i].parentCount
             }
             #expect(again == scenario, "\(file.lastPathComponent)")
-        }
-    }
-
-    @Test func `a group that finds its parents is given none, and wants as many as its role does`() throws {
-        let scenario = try ScenarioTests.read(
-            """
-            name = "open"
-            [nodes]
-            sequencer = {}
-            seed = { role = "relay", count = 2 }
-            relay = { count = 3, bootstrap = ["seed"] }
-            replica = { count = 4, bootstrap = "seed", parents = ["relay"], parentCount = 5 }
-            """)
-        let groups = scenario.groups
-        #expect(groups.map(\.name) == ["sequencer", "relay", "seed", "replica"])
-        #expect(groups[1].parents == [] && groups[1].parentCount == 4)
-        #expect(groups[2].bootstrap == [] && groups[2].parents == ["sequencer"])
-        #expect(groups[3].parents == ["relay"] && groups[3].parentCount == 5)
-        #expect(groups[3].bootstrap == ["seed"])
-        #expect(throws: ScenarioError.self) {
-            try ScenarioTests.read(
-                "name = \"x\"\n[nodes]\nsequencer = {}\nreplica = { bootstrap = [\"sequencer\"] }")
         }
     }
 
@@ -117,6 +98,23 @@ import Testing
             "s.toml:6: \"at\" is \"soon\", expected a time"
         ),
         ("name = \"a\"\n[nodes]\nsequencer = {}\nreplica = { link = \"trace:none.mm\" }", "s.toml:4:"),
+        (
+            "name = \"a\"\n[lines.street]\nlink = \"rate=50\"\n[nodes]\nsequencer = {}\nreplica = { behind = \"stret\" }",
+            "s.toml:6: there is no line \"stret\": [lines] names those that nodes share; did you mean \"street\"?"
+        ),
+        (
+            "name = \"a\"\n[lines.street]\nlnk = \"rate=50\"\n[nodes]\nsequencer = {}",
+            "s.toml:3: unknown key \"lnk\" of \"street\"; did you mean \"link\"?"
+        ),
+        (
+            "name = \"a\"\n[nodes]\nsequencer = {}\nreplica = {}\n[[faults]]\nat = \"1s\"\nfor = \"2s\"\nchurn = \"replica\"",
+            "s.toml:8: churn says how long nodes are there and gone"
+        ),
+        (
+            "name = \"a\"\n[nodes]\nsequencer = {}\nreplica = {}\n[[faults]]\nat = \"1s\"\nup = \"1s\"\n"
+                + "down = \"1s\"\nchurn = \"replica\"",
+            "s.toml:9: churn says how long it goes on"
+        ),
         ("name = \"a\"\n[+nodes]\nsequencer = {}", "s.toml:2: a table's header begins with a key"),
         ("name = \"a\"\nload = [1,\n}", "s.toml:3: \"}\" where a value"),
         ("name = \"a\"\n[nodes\nsequencer = {}", "s.toml:2:"),

@@ -72,6 +72,9 @@ final class Following {
     var nextTick: Instant
     /// Since when `next` has been the lowest gap.
     var nextSince: Instant
+    /// When this process last went on after it had stood still. What was asked for before was answered while nobody listened, and
+    /// its delay tells nothing of the link.
+    var stoodStillUntil: Instant = .zero
     /// Shreds per mini-block, smoothed, times 16: what a catch-up request of so many heights will bring. The guess before
     /// the first is the stream of 100,000 TPS; it is soon forgotten.
     var shredsPerHeight16 = 9 * 16

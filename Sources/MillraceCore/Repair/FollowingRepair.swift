@@ -17,6 +17,8 @@ extension Following {
     static let silentInterval = Interval.milliseconds(30)
     /// When every parent has said for so long that it does not hold a height, a relay goes on without it.
     static let unavailableInterval = Interval.milliseconds(500)
+    /// A timer of ours that is overdue by so much was not late: the process stood still (paused, swapped out, asleep).
+    static let standstillInterval = Interval.milliseconds(50)
     /// A parent sends STATUS every 50 ms, so a second of nothing means that it, or the way to it, is gone.
     static let deadInterval = Interval.milliseconds(1_500)
 
@@ -25,9 +27,10 @@ extension Following {
     /// A shred that answers `number` came, useful or not.
     func answered(_ number: UInt16, _ key: SliceKey, index: Int, now: Instant) {
         guard var request = requests[number] else { return }
+        noticeStandstill(now: now)
         if !request.isAnswered {
             request.isAnswered = true
-            if let peer = peer(request.parent) {
+            if request.sentAt >= stoodStillUntil, let peer = peer(request.parent) {
                 let delay = now - request.sentAt
                 // The first sample of all has nothing to be compared with, and any will do: a handshake that had to be
                 // repeated, as every one is beyond 250 ms, gave none.
@@ -112,6 +115,7 @@ extension Following {
 
     func handleTimeout(now: Instant) {
         if now < nextTick { return }
+        noticeStandstill(now: now)
         watchLinks(now: now)
         moveCheckpoints(now: now)
         expireRequests(now: now)
@@ -126,6 +130,10 @@ extension Following {
     }
 
     var nextDeadline: Instant { nextTick }
+
+    private func noticeStandstill(now: Instant) {
+        if now - nextTick > Following.standstillInterval { stoodStillUntil = now }
+    }
 
     private func watchLinks(now: Instant) {
         var changed = false
@@ -221,7 +229,7 @@ extension Following {
             }
             guard now >= request.deadline else { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.shreds.count, 1))
-            if request.isStarved, let peer = peer(request.parent) {
+            if request.isStarved, request.sentAt >= stoodStillUntil, let peer = peer(request.parent) {
                 if peer.lastReceivedAt <= request.sentAt {
                     // Nothing at all came meanwhile: the way was gone, not full. It begins anew, as a way not known.
                     window.restart()

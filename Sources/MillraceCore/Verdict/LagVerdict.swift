@@ -98,16 +98,20 @@ extension LagSeries {
     /// The lag must also have grown by this much in all before the verdict is *falls behind*.
     static let growthMsMin = 250.0
 
-    /// A stall is a run of mini-blocks later than both half a second and three times the median: somebody waits.
-    func stallThresholdMs(median: Double) -> Double { max(500, 3 * median) }
+    /// A stall is a run of mini-blocks half a second later than the way's own delay: somebody waits.
+    ///
+    /// The way's delay is the lag that only a hundredth of the samples stay below. It does not depend on how well the link
+    /// does, as a median does: judged by three times the median, a slower line with all lags higher had fewer stalls than a
+    /// faster one.
+    static let stallMsMin = 500.0
+    var stallThresholdMs: Double { LagSeries.stallMsMin + max(0, percentile(permille: 10)) }
 
     /// The verdict. `heightsBehind`: mini-blocks sealed and not applied when the run ended; `complete`: the replica got
     /// as far as the stream went.
     public func judge(heightsBehind: UInt64, complete: Bool) -> LagJudgement {
         let points = reduced()
         let (slope, low, high) = LagSeries.theilSen(points)
-        let median = percentile(permille: 500)
-        let threshold = stallThresholdMs(median: median)
+        let threshold = stallThresholdMs
         var stalls = 0
         var longest = 0.0
         var since: Int64?

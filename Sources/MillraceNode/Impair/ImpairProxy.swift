@@ -180,10 +180,12 @@ public final class ImpairProxy {
             counted.overflowed &+= 1
             return
         }
+        // Each client is a flow of its own to a fair queue.
+        let flow = UInt64(client)
         let fate =
             isUp
-            ? up.send(bytes: bytes.count, token: UInt64(slot), now: linkTime(now))
-            : down.send(bytes: bytes.count, token: UInt64(slot), now: linkTime(now))
+            ? up.send(bytes: bytes.count, token: UInt64(slot), flow: flow, now: linkTime(now))
+            : down.send(bytes: bytes.count, token: UInt64(slot), flow: flow, now: linkTime(now))
         guard fate == .delivered else {
             store.give(slot)
             return
@@ -218,7 +220,9 @@ public final class ImpairProxy {
     private func deliver(now: Instant) {
         while let arrival = up.popDelivered(now: linkTime(now)) {
             let load = loads[Int(arrival.token)]
-            if let client = clients[Int(load.client)], client.generation == load.generation {
+            if !arrival.isDropped, let client = clients[Int(load.client)],
+                client.generation == load.generation
+            {
                 let sent = send(arrival, load, through: client.socket, to: entrances[client.route].upstream)
                 if sent { counted.upWireBytesOut &+= UInt64(load.count) + ImpairProxy.headerBytes }
             }
@@ -226,7 +230,9 @@ public final class ImpairProxy {
         }
         while let arrival = down.popDelivered(now: linkTime(now)) {
             let load = loads[Int(arrival.token)]
-            if let client = clients[Int(load.client)], client.generation == load.generation {
+            if !arrival.isDropped, let client = clients[Int(load.client)],
+                client.generation == load.generation
+            {
                 let sent = send(arrival, load, through: entrances[client.route].socket, to: client.address)
                 if sent { counted.downWireBytesOut &+= UInt64(load.count) + ImpairProxy.headerBytes }
             }

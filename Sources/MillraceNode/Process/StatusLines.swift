@@ -51,7 +51,7 @@ public struct StatusLines: Sendable {
     }
 
     /// `VmHWM` of this program. (`ru_maxrss` would also count what the parent held before it started us.)
-    private static var peakKibibytes: Double? {
+    public static var peakKibibytes: Double? {
         guard let text = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return nil }
         let line = text.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
         return line?.split(separator: " ").dropFirst().first.flatMap { Double($0) }

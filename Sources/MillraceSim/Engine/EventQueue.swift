@@ -10,11 +10,19 @@
 ///
 /// Bounds: grows with the events put in; the owner bounds those. Nothing is freed before the queue is.
 
+import MillraceBase
+
 /// One event: when, what, and on whom. 32 bytes, trivial.
 struct Event: BitwiseCopyable {
     enum Kind: UInt8, BitwiseCopyable {
         /// A datagram reaches its receiver's side of the network. `item` is the flight.
         case arrive
+        /// A datagram reaches the shared line that its sender stands behind. `item` is the flight.
+        case share
+        /// A datagram has come through the shared line in front of its receiver's. `item` is the flight.
+        case enter
+        /// A line that serves flows in turn is free. `item` is the line.
+        case serve
         /// A datagram has come through its receiver's link. `item` is the flight.
         case deliver
         /// A node's core asked for the time.
@@ -38,6 +46,19 @@ struct Event: BitwiseCopyable {
 
     @inline(__always)
     static func < (a: Event, b: Event) -> Bool { a.at != b.at ? a.at < b.at : a.order < b.order }
+}
+
+/// The bare queue's speed, for whoever has a clock.
+public enum QueueExercise {
+    /// Events that leave and are replaced: a quarter of a second's work.
+    public static let events = 1_000_000
+    /// How far ahead an event is put at most: a line's delay and queue.
+    static let spread: UInt64 = 40_000_000
+
+    /// With as many events waiting as `result`'s run had on average.
+    public static func run(like result: SimulationResult) -> UInt64 {
+        EventQueue.exercise(events: events, pending: result.eventsPending, spread: spread)
+    }
 }
 
 struct EventQueue: ~Copyable {
@@ -94,6 +115,21 @@ struct EventQueue: ~Copyable {
         guard current[0].at <= end else { return nil }
         count -= 1
         return EventQueue.pop(from: &current)
+    }
+
+    /// The queue alone, as a run uses it: `pending` events wait, and each that leaves puts in another, up to `spread` nanoseconds
+    /// later. What a run's speed is told beside. The answer depends on every event, so that none can be left out.
+    static func exercise(events: Int, pending: Int, spread: UInt64) -> UInt64 {
+        var queue = EventQueue()
+        var draws = Seed(1).generator("queue exercise")
+        for _ in 0..<max(pending, 1) { queue.push(Event(at: draws.below(max(spread, 1)), kind: .arrive)) }
+        var sum: UInt64 = 0
+        for _ in 0..<events {
+            guard let event = queue.pop(through: .max) else { break }
+            sum &+= event.at
+            queue.push(Event(at: event.at + draws.below(max(spread, 1)), kind: .arrive))
+        }
+        return sum
     }
 
     private mutating func link(_ event: Event, _ place: UInt64) {

@@ -1,8 +1,10 @@
 /// Datagrams under way: where from, where to, and the bytes that are really there. Slots are used again; bytes lie in slabs
-/// of two sizes, because a datagram whose symbols are known by reference has some sixty bytes and one in full has 1,232.
+/// of three sizes, because a shred whose symbol is known by reference has some fifty bytes, a header with its hashes a few
+/// hundred, and a datagram in full 1,232.
 ///
 /// A flight is owned by the one event that names it; whoever takes that event gives the flight back.
 
+import CPrefetch
 import MillraceBase
 
 struct Flight: BitwiseCopyable {
@@ -18,14 +20,15 @@ struct Flight: BitwiseCopyable {
     /// One bit was flipped under way: `Passage.noBit` for none.
     var flippedBit: UInt32
     var slot: UInt32
-    /// Which of the two slabs.
-    var isLarge: Bool
+    /// Which of the slabs.
+    var slab: UInt8
 }
 
 struct FlightPool: ~Copyable {
     private var flights: [Flight] = []
     private var free: [UInt32] = []
-    private var small = Slab(slotBytes: 192)
+    private var small = Slab(slotBytes: 64)
+    private var middle = Slab(slotBytes: 512)
     private var large = Slab(slotBytes: 1_280)
     private(set) var inFlight = 0
 
@@ -35,14 +38,18 @@ struct FlightPool: ~Copyable {
     mutating func take(_ flight: Flight, _ bytes: UnsafeRawBufferPointer) -> UInt32 {
         var flight = flight
         flight.count = UInt16(bytes.count)
-        flight.isLarge = bytes.count > small.slotBytes
-        if flight.isLarge {
-            flight.slot = large.take()
-            large.bytes(flight.slot).copyMemory(from: bytes)
-        } else {
+        if bytes.count <= small.slotBytes {
+            flight.slab = 0
             flight.slot = small.take()
-            small.bytes(flight.slot).copyMemory(from: bytes)
+        } else if bytes.count <= middle.slotBytes {
+            flight.slab = 1
+            flight.slot = middle.take()
+        } else {
+            flight.slab = 2
+            flight.slot = large.take()
         }
+        start(of: flight).copyMemory(
+            from: bytes.baseAddress ?? UnsafeRawPointer(start(of: flight)), byteCount: bytes.count)
         inFlight += 1
         if let index = free.popLast() {
             flights[Int(index)] = flight
@@ -57,15 +64,37 @@ struct FlightPool: ~Copyable {
         _modify { yield &flights[Int(index)] }
     }
 
+    @inline(__always)
+    private func start(of flight: Flight) -> UnsafeMutableRawPointer {
+        switch flight.slab {
+        case 0: small.start(flight.slot)
+        case 1: middle.start(flight.slot)
+        default: large.start(flight.slot)
+        }
+    }
+
     /// The bytes of a flight, to be changed in place by its receiver.
     func bytes(of flight: Flight) -> UnsafeMutableRawBufferPointer {
-        let all = flight.isLarge ? large.bytes(flight.slot) : small.bytes(flight.slot)
-        return UnsafeMutableRawBufferPointer(rebasing: all[..<Int(flight.count)])
+        UnsafeMutableRawBufferPointer(start: start(of: flight), count: Int(flight.count))
     }
+
+    /// Fetches a flight's record: it will be asked for soon.
+    @inline(__always)
+    func foresee(_ index: UInt32) {
+        flights.withUnsafeBufferPointer { millrace_prefetch($0.baseAddress.map { $0 + Int(index) }) }
+    }
+
+    /// Fetches a flight's bytes.
+    @inline(__always)
+    func foreseeBytes(_ index: UInt32) { millrace_prefetch(start(of: flights[Int(index)])) }
 
     mutating func give(_ index: UInt32) {
         let flight = flights[Int(index)]
-        if flight.isLarge { large.give(flight.slot) } else { small.give(flight.slot) }
+        switch flight.slab {
+        case 0: small.give(flight.slot)
+        case 1: middle.give(flight.slot)
+        default: large.give(flight.slot)
+        }
         inFlight -= 1
         free.append(index)
     }
@@ -90,10 +119,9 @@ private struct Slab: ~Copyable {
         return first
     }
 
-    func bytes(_ slot: UInt32) -> UnsafeMutableRawBufferPointer {
-        let chunk = chunks[Int(slot) / Slab.chunkSlots]
-        return UnsafeMutableRawBufferPointer(
-            start: chunk + Int(slot) % Slab.chunkSlots * slotBytes, count: slotBytes)
+    @inline(__always)
+    func start(_ slot: UInt32) -> UnsafeMutableRawPointer {
+        chunks[Int(slot) / Slab.chunkSlots] + Int(slot) % Slab.chunkSlots * slotBytes
     }
 
     mutating func give(_ slot: UInt32) { free.append(slot) }

@@ -12,8 +12,6 @@ final class SimNode {
     let role: NodeRole
     let region: Int
     let keys: StaticKeyPair
-    /// Signs its peer record, where nodes find each other; the session keys follow from it.
-    let recordKey: SigningKey?
     let processor: ProcessorModel
     var clock: NodeClock
 
@@ -21,11 +19,11 @@ final class SimNode {
     var core: (any StreamCore)?
     var replica: ReplicaCore?
     var parents: [UInt32] = []
-    /// Whom it asks for others.
-    var bootstrap: [UInt32] = []
 
-    var up: LinkModel
-    var down: LinkModel
+    let up: Line
+    let down: Line
+    /// The shared line it stands behind, if any.
+    var shared: SharedLine?
     /// Both directions have a link at all: without one a datagram skips it.
     let hasDown: Bool
     let hasUp: Bool
@@ -38,6 +36,9 @@ final class SimNode {
     var busyUntil: UInt64 = 0
     var busyNanoseconds: UInt64 = 0
     var isProcessorDue = false
+    /// Of a node that takes turns: what will come through its line, and when its processor is free for what waits.
+    var deliveries = DeliveryList()
+    var processorAt = UInt64.max
     var isPaused = false
     /// Datagrams that came while the processor was busy.
     var socket = FlightQueue()
@@ -70,7 +71,7 @@ final class SimNode {
 
     init(
         index: UInt32, name: String, group: Int, role: NodeRole, region: Int, keys: StaticKeyPair,
-        recordKey: SigningKey?, processor: ProcessorModel, clock: NodeClock, link: AccessLink, seed: Seed
+        processor: ProcessorModel, clock: NodeClock, link: AccessLink, seed: Seed
     ) {
         self.index = index
         self.name = name
@@ -78,14 +79,19 @@ final class SimNode {
         self.role = role
         self.region = region
         self.keys = keys
-        self.recordKey = recordKey
         self.processor = processor
         self.clock = clock
-        up = LinkModel(link.up, seed: seed, index: UInt64(index) * 2)
-        down = LinkModel(link.down, seed: seed, index: UInt64(index) * 2 + 1)
+        up = Line(index: index * 2, leg: .nodeUp, link.up, seed: seed)
+        down = Line(index: index * 2 + 1, leg: .nodeDown, link.down, seed: seed)
         hasUp = link.up != LinkParameters()
         hasDown = link.down != LinkParameters()
         address = SimNode.address(of: index, port: SimNode.firstPort)
+    }
+
+    /// The shared line between this node and another; nil when there is none, or when both stand behind it.
+    func sharedLine(towards other: SimNode) -> SharedLine? {
+        guard let shared, other.shared !== shared else { return nil }
+        return shared
     }
 
     static let firstPort: UInt16 = 4_000

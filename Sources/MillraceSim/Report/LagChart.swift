@@ -117,6 +117,7 @@ struct LagChart {
         case .pause: return "pause"
         case .clockStep: return "clock step"
         case .rebind: return "rebind"
+        case .churn: return "churn"
         }
     }
 

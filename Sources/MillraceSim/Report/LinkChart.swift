@@ -145,9 +145,8 @@ struct LinkChart {
 
 extension RateTrace {
     /// Mean bits per second between two times in seconds after the first mini-block.
-    fileprivate func mean(from: Double, to: Double) -> Double {
-        let origin = (NodeClock.start + Simulation.warmUp).asSeconds
-        let (begin, end) = (Swift.max(from + origin, 0) * 1e9, Swift.max(to + origin, 0) * 1e9)
+    func mean(from: Double, to: Double) -> Double {
+        let (begin, end) = (Swift.max(from, 0) * 1e9, Swift.max(to, 0) * 1e9)
         guard end > begin else { return 0 }
         var time = begin
         var bits = 0.0
@@ -166,8 +165,4 @@ extension RateTrace {
         }
         return bits * 1e9 / (end - begin)
     }
-}
-
-extension Instant {
-    fileprivate var asSeconds: Double { Double(nanoseconds) / 1e9 }
 }

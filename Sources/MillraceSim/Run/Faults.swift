@@ -5,7 +5,7 @@ import MillraceBase
 extension Simulation {
     /// Puts every fault's beginning and end into the queue.
     func scheduleFaults() {
-        for (i, fault) in scenario.faults.enumerated() {
+        for (i, fault) in faults.enumerated() {
             let begins = (Instant(nanoseconds: streamBegins) + fault.at).nanoseconds
             queue.push(Event(at: begins, item: UInt32(i), node: 0, kind: .fault))
             if fault.lasts > .zero {
@@ -16,7 +16,7 @@ extension Simulation {
     }
 
     func fault(_ index: Int, begins: Bool) {
-        let fault = scenario.faults[index]
+        let fault = faults[index]
         let chosen = select(fault.nodes, for: index)
         switch fault.kind {
         case .partition:
@@ -48,6 +48,7 @@ extension Simulation {
             if begins {
                 for node in chosen { node.clock.skew = node.clock.skew + .milliseconds(milliseconds) }
             }
+        case .churn: preconditionFailure("churn is made of crashes")
         case .rebind:
             guard begins else { return }
             for node in chosen where node !== sequencer {
@@ -58,8 +59,42 @@ extension Simulation {
         }
     }
 
+    /// The scenario's faults, with every churn told as the crashes it is made of: times up and down are drawn between nothing and
+    /// twice their mean.
+    static func faults(_ scenario: Scenario, _ nodes: [SimNode], seed: UInt64) -> [Fault] {
+        var faults = scenario.faults
+        var crashes: [Fault] = []
+        for (i, fault) in scenario.faults.enumerated() {
+            guard case .churn(let up, let down) = fault.kind else { continue }
+            let ends = fault.at + fault.lasts
+            for node in select(fault.nodes, for: i, among: nodes, scenario, seed: seed) {
+                var draws = Seed(seed).generator("sim churn", UInt64(i) << 32 | UInt64(node.index))
+                func length(_ mean: Interval) -> Interval {
+                    .nanoseconds(1_000_000 + Int64(draws.below(UInt64(max(mean.nanoseconds, 1)) * 2)))
+                }
+                let first = nodes.first { $0.group == node.group }?.index ?? node.index
+                let who = NodeSelector(
+                    group: scenario.groups[node.group].name, share: .one(Int(node.index - first)))
+                var at = fault.at + length(up)
+                while at < ends, crashes.count < ScenarioLimits.churnCrashesMax {
+                    let lasts = min(length(down), ends - at)
+                    crashes.append(Fault(.crash, who, at: at, lasts: lasts))
+                    at = at + lasts + length(up)
+                }
+            }
+        }
+        faults.removeAll { if case .churn = $0.kind { true } else { false } }
+        return faults + crashes
+    }
+
     /// The nodes that a selector names; the same ones at a fault's beginning and at its end.
     func select(_ selector: NodeSelector, for fault: Int) -> [SimNode] {
+        Simulation.select(selector, for: fault, among: nodes, scenario, seed: seed)
+    }
+
+    private static func select(
+        _ selector: NodeSelector, for fault: Int, among nodes: [SimNode], _ scenario: Scenario, seed: UInt64
+    ) -> [SimNode] {
         let all = nodes.filter { scenario.groups[$0.group].name == selector.group }
         let count: Int
         switch selector.share {

@@ -60,17 +60,12 @@ extension SimNode {
 
     /// After a datagram went into the link down: sampling alone would look between mini-blocks, when nothing waits.
     func noteQueue(at now: UInt64) {
-        peakQueueBytes = max(peakQueueBytes, down.queuedBytes(now: Instant(nanoseconds: now)))
+        peakQueueBytes = max(peakQueueBytes, down.model.queuedBytes(now: Instant(nanoseconds: now)))
     }
 
     /// An outage of the link down is under way.
     func isLineDown(at now: UInt64) -> Bool {
-        guard let outage = down.parameters.outage, now >= UInt64(outage.start.nanoseconds) else {
-            return false
-        }
-        let passed = now - UInt64(outage.start.nanoseconds)
-        let within = outage.every.map { passed % UInt64($0.nanoseconds) } ?? passed
-        return within < UInt64(outage.length.nanoseconds)
+        down.model.isDown(at: Instant(nanoseconds: now))
     }
 
     func arrived(_ wireBytes: UInt16) { arrivedBytes &+= UInt64(wireBytes) }
@@ -130,7 +125,7 @@ extension Simulation {
         let sealed = UInt64(sealedAt.count)
         node.appliedAtStreamEnd = node.appliedHeight
         node.behindAtStreamEnd = sealed > node.appliedHeight ? sealed - node.appliedHeight : 0
-        let counters = node.down.counters
+        let counters = node.down.model.counters
         node.offeredAtStreamEnd = (counters.offeredBytes, counters.offeredDatagrams)
         node.passedAtStreamEnd = (counters.deliveredBytes, counters.deliveredDatagrams)
     }
@@ -159,7 +154,7 @@ extension Simulation {
             return
                 "\(node.name): \(ledger.sentByCore) bytes were sent, the core's ledger has \(statistics.sent.total)"
         }
-        if node.hasUp, node.up.counters.offeredBytes != ledger.sentByCore &- ledger.partitioned {
+        if node.hasUp, node.up.model.counters.offeredBytes != ledger.sentByCore &- ledger.partitioned {
             return "\(node.name): its link up was offered other bytes than were sent"
         }
         return nil

@@ -13,7 +13,14 @@ extension SimulationResult {
             ("wallSeconds", .number(wallSeconds)),
             ("nodeSecondsPerSecond", .number(nodeSecondsPerSecond, decimals: 1)),
             ("events", .unsigned(events)),
-            ("eventsPerSecond", .number(wallSeconds > 0 ? Double(events) / wallSeconds : 0, decimals: 0)),
+            ("eventsPerSecond", .number(eventsPerSecond, decimals: 0)),
+            ("queueEventsPerSecond", queueEventsPerSecond.map { .number($0, decimals: 0) } ?? .null),
+            (
+                "queueRatio",
+                queueEventsPerSecond.map { .number($0 > 0 ? eventsPerSecond / $0 : 0, decimals: 3) } ?? .null
+            ),
+            ("mbitPerSecPerNode", .number(mbitPerSecPerNode)),
+            ("peakMemoryMiB", peakMemoryMiB.map { .number($0, decimals: 1) } ?? .null),
             ("transactionsPerSecond", .number(transactionsPerSecond, decimals: 0)),
             ("payloadMbitPerSec", .number(payloadMbitPerSec)),
             ("streamMbitPerSec", .number(streamMbitPerSec)),
@@ -36,7 +43,6 @@ extension NodeResult {
             ("stalls", .integer(Int64(stalls))), ("longestStallMs", .number(longestStallMs)),
             ("appliedHeight", .unsigned(appliedHeight)), ("heightsBehind", .unsigned(heightsBehind)),
             ("heightAtStreamEnd", .unsigned(heightAtStreamEnd)),
-            ("parents", .integer(Int64(parents))), ("parentsFound", .integer(Int64(parentsFound))),
             ("processorShare", .number(processorShare)),
             ("bytes", received.json), ("datagrams", .unsigned(datagramsReceived)), ("bytesSent", sent.json),
             (

@@ -21,8 +21,12 @@ public import MillraceWorkload
 public final class Simulation {
     /// Nodes connect before the stream begins.
     static let warmUp = Interval.seconds(2)
-    /// After the stream's end, how long what is under way may take.
+    /// After the end of the stream and of the last fault, how long what is under way may take: so long, and `settleRoundTrips`
+    /// of the longest way to the sequencer.
     static let settle = Interval.seconds(5)
+    /// A node that begins anew needs a handshake (1), a contract (1), catch-up with a window that doubles with every round trip
+    /// from 32 shreds to 4,096 (7), and a repair (1), however fast its line is.
+    static let settleRoundTrips: Int64 = 10
     static let sealInterval = Interval.milliseconds(10)
     static let sampleInterval = Interval.milliseconds(100)
     /// Datagrams that a node takes from its socket in one go.
@@ -39,6 +43,16 @@ public final class Simulation {
     var flights = FlightPool()
     private(set) var trace: TraceHash
     var nodes: [SimNode] = []
+    /// By node: whether it takes turns; and what is on the way to those that do.
+    var takesTurns: [Bool]
+    var post: Post
+    /// False: every node is served by the queue of events (tests compare the two).
+    var allowsTurns = true
+    var turnNodes: [SimNode] = []
+    var faultBoundaries: [UInt64] = []
+    var nextFault = 0
+    let sharedLines: [SharedLine]
+    let hasSharedLines: Bool
     let sequencer: SimNode
     let replicas: [SimNode]
     let sequencerCore: SequencerCore
@@ -52,15 +66,26 @@ public final class Simulation {
     var incomingCut: [Bool]
     var side: [UInt32]
 
-    let streamBegins: UInt64
+    /// When the first mini-block is sealed; faults, traces and outages count from here.
+    static let streamBegins = (NodeClock.start + warmUp).nanoseconds
+    let streamBegins = Simulation.streamBegins
+    /// What goes wrong, one by one: churn is many crashes.
+    let faults: [Fault]
     let streamEnds: UInt64
     let runEnds: UInt64
     /// When each height was sealed, virtual time; index 0 is height 1.
     var sealedAt: [UInt64] = []
+    /// How long this run goes on after everything.
+    let settlingTime: Interval
     public private(set) var eventCount: UInt64 = 0
+    /// Events that waited, summed over the samples of the time line.
+    private(set) var pendingSum: UInt64 = 0
+    private(set) var samples: UInt64 = 0
     var timeline = Timeline()
     /// Whose datagrams are written to a file, and where.
     var capture: (node: UInt32, file: PacketCapture)?
+    /// Measures what the work of the cores takes in reality (full fidelity).
+    public var meter: WorkMeter?
     /// Called after every event by the swarm's checks.
     var oracle: ((Simulation, Event) -> Void)?
     /// A byte that is not accounted for: a fault of the simulator or of the core, never of a scenario.
@@ -80,21 +105,30 @@ public final class Simulation {
         precondition(scenario.fidelity == .full || sizes != nil, "network fidelity needs payload sizes")
         trace = TraceHash(seed: seed)
         signingKey = SigningKey(seed: Blake2b.hash(Array("signing \(seed)".utf8)))
-        streamBegins = (NodeClock.start + Simulation.warmUp).nanoseconds
         streamEnds = (NodeClock.start + Simulation.warmUp + .seconds(Int64(scenario.seconds))).nanoseconds
-        runEnds = streamEnds + UInt64(Simulation.settle.nanoseconds)
         let count = scenario.nodeCount
         outgoingCut = Array(repeating: false, count: count)
         incomingCut = Array(repeating: false, count: count)
         side = Array(repeating: 0, count: count)
+        takesTurns = Array(repeating: false, count: count)
+        post = Post(nodes: count)
 
         nodes = Simulation.makeNodes(scenario, seed: seed)
+        faults = Simulation.faults(scenario, nodes, seed: seed)
+        sharedLines = Simulation.makeSharedLines(scenario, nodes, seed: Seed(seed))
+        hasSharedLines = !sharedLines.isEmpty
         guard let sequencer = nodes.first(where: { $0.role == .sequencer }) else {
             preconditionFailure("a scenario has a sequencer")
         }
         self.sequencer = sequencer
         replicas = nodes.filter { $0.role == .replica }
         Simulation.choosePeers(scenario, nodes, seed: seed)
+        settlingTime =
+            Simulation.settle
+            + Simulation.longestRoundTrip(scenario, nodes, to: sequencer) * Simulation.settleRoundTrips
+        let lastFault = faults.map { ($0.at + $0.lasts).nanoseconds }.max() ?? 0
+        runEnds =
+            max(streamEnds, streamBegins + UInt64(max(lastFault, 0))) + UInt64(settlingTime.nanoseconds)
 
         // The load, and the state before it.
         let state = State(seed: Seed(seed))
@@ -113,7 +147,6 @@ public final class Simulation {
             signingKey: signingKey)
         config.parityCount = scenario.parityCount
         config.serving = Simulation.serving(sequencer, scenario)
-        config.membership = Simulation.membership(sequencer, scenario, nodes)
         sequencerCore = SequencerCore(
             config: config, state: state, seed: Simulation.seed(sequencer, seed),
             now: sequencer.clock.local(now))
@@ -134,11 +167,41 @@ public final class Simulation {
     /// Runs to the end, or until `isCancelled` answers true, asked once per simulated 100 ms with the time passed since
     /// the stream began.
     public func run(isCancelled: (Interval) -> Bool = { _ in false }) throws(WorkloadError) {
+        chooseTurns()
         for node in nodes { drain(node, at: now) }
         queue.push(Event(at: streamBegins, node: sequencer.index, kind: .seal))
         queue.push(Event(at: NodeClock.start.nanoseconds, kind: .sample))
         scheduleFaults()
-        while let event = queue.pop(through: runEnds) {
+        var (boundary, isWatched) = (now, false)
+        while boundary <= runEnds {
+            // Everything before the boundary; then, where somebody looks, what reached lines before it; then the boundary itself.
+            guard try handleEvents(through: boundary - 1, isCancelled) else { return }
+            if isWatched { takeArrivals(through: boundary - 1) }
+            guard try handleEvents(through: boundary, isCancelled) else { return }
+            let next = self.boundary(after: boundary)
+            takeTurns(from: boundary, until: min(next.at, runEnds + 1))
+            if brokenOff != nil { return }
+            (boundary, isWatched) = next
+        }
+        guard try handleEvents(through: runEnds, isCancelled) else { return }
+        now = runEnds
+        capture?.file.flush(through: .max)
+        ledgerFault = nodes.lazy.compactMap { self.ledgerFault(of: $0) }.first
+    }
+
+    /// One event of a node happens now.
+    @inline(__always)
+    func count(_ kind: Event.Kind, _ node: SimNode) {
+        eventCount &+= 1
+        trace.fold(now)
+        trace.fold(UInt64(kind.rawValue) << 32 | UInt64(node.index))
+    }
+
+    /// Events up to and at `end`. False when the run is broken off or cancelled.
+    private func handleEvents(
+        through end: UInt64, _ isCancelled: (Interval) -> Bool
+    ) throws(WorkloadError) -> Bool {
+        while let event = queue.pop(through: end) {
             now = event.at
             eventCount &+= 1
             trace.fold(event.at)
@@ -146,22 +209,27 @@ public final class Simulation {
             switch event.kind {
             case .arrive: arrive(event.item)
             case .deliver: deliver(event.item)
+            case .share: share(event.item)
+            case .enter: enterLast(event.item)
+            case .serve: serve(line(event.item))
             case .timer: timer(nodes[Int(event.node)])
             case .processor: processorFree(nodes[Int(event.node)])
             case .seal: try seal()
             case .fault: fault(Int(event.item), begins: event.node == 0)
             case .sample:
                 sample()
-                if isCancelled(Instant(nanoseconds: now) - Instant(nanoseconds: streamBegins)) { return }
+                pendingSum &+= UInt64(queue.count)
+                samples &+= 1
+                if isCancelled(Instant(nanoseconds: now) - Instant(nanoseconds: streamBegins)) {
+                    return false
+                }
             }
             if let oracle {
                 oracle(self, event)
-                if brokenOff != nil { return }
+                if brokenOff != nil { return false }
             }
         }
-        now = runEnds
-        capture?.file.flush(through: .max)
-        ledgerFault = nodes.lazy.compactMap { self.ledgerFault(of: $0) }.first
+        return true
     }
 
     /// Virtual seconds from the first mini-block to the end.
@@ -192,11 +260,13 @@ public final class Simulation {
             let wanted = scenario.workload.transactions(atHeight: height)
             _ = try stream.nextMiniBlock(transactions: wanted, sealedAtMicroseconds: wall, into: &diff)
             transactions = Int(diff.transactions)
+            let begin = meter?.now
             do throws(DiffError) {
                 try sequencerCore.seal(diff, now: local)
             } catch {
                 throw WorkloadError("a sealed diff does not apply: \(error)")
             }
+            if let begin { meter?.noteEncoded(since: begin, transactions: transactions) }
         } else if let sizes {
             transactions = sizes.transactions(at: height)
             sequencerCore.seal(
@@ -225,51 +295,42 @@ public final class Simulation {
             node.ledger.partitioned &+= UInt64(wireBytes)
             return
         }
-        let way = delay(node.region, nodes[Int(to)].region)
-        var flight = Flight(
+        let flight = Flight(
             from: node.index, to: to, fromPort: node.address.port, toPort: datagram.to.port, count: 0,
-            wireBytes: UInt16(clamping: wireBytes), flippedBit: Passage.noBit, slot: 0, isLarge: false)
+            wireBytes: UInt16(clamping: wireBytes), flippedBit: Passage.noBit, slot: 0, slab: 0)
         captureSent(flight, node, to: datagram.to, bytes, at: time)
-        guard node.hasUp else { return launch(flight, bytes, at: time + way) }
-        let passage = node.up.pass(bytes: wireBytes, now: Instant(nanoseconds: time))
-        guard passage.isDelivered else { return }
-        flight.flippedBit = passage.flippedBit
-        launch(flight, bytes, at: passage.at.nanoseconds + way)
-        if passage.isDuplicated {
-            var copy = flight
-            copy.flippedBit = passage.duplicateFlippedBit
-            launch(copy, bytes, at: passage.duplicateAt.nanoseconds + way)
-        }
+        let item = flights.take(flight, bytes)
+        enter(item, node.up, at: time)
     }
 
-    private func launch(_ flight: Flight, _ bytes: UnsafeRawBufferPointer, at time: UInt64) {
-        let item = flights.take(flight, bytes)
-        queue.push(Event(at: time, item: item, node: flight.to, kind: .arrive))
+    /// A datagram reaches the line that its sender shares with others.
+    private func share(_ item: UInt32) {
+        let flight = flights[item]
+        guard let shared = sharedLine(of: flight.from, towards: flight.to) else { return flights.give(item) }
+        enter(item, shared.up, at: now)
     }
 
     /// A datagram reaches the far side of its receiver's link.
-    private func arrive(_ item: UInt32) {
+    func arrive(_ item: UInt32) {
         let flight = flights[item]
-        let node = nodes[Int(flight.to)]
         // A partition that began while it was under way stops it here.
         guard isOpen(flight.from, flight.to) else { return flights.give(item) }
-        guard node.hasDown else { return deliver(item) }
-        let passage = node.down.pass(bytes: Int(flight.wireBytes), now: Instant(nanoseconds: now))
-        node.noteQueue(at: now)
-        guard passage.isDelivered else { return flights.give(item) }
-        if passage.isDuplicated {
-            var copy = flight
-            if passage.duplicateFlippedBit != Passage.noBit { copy.flippedBit = passage.duplicateFlippedBit }
-            let twin = flights.take(copy, UnsafeRawBufferPointer(flights.bytes(of: flight)))
-            queue.push(
-                Event(at: passage.duplicateAt.nanoseconds, item: twin, node: flight.to, kind: .deliver))
+        if hasSharedLines, let shared = sharedLine(of: flight.to, towards: flight.from) {
+            return enter(item, shared.down, at: now)
         }
-        if passage.flippedBit != Passage.noBit { flights[item].flippedBit = passage.flippedBit }
-        queue.push(Event(at: passage.at.nanoseconds, item: item, node: flight.to, kind: .deliver))
+        enterLast(item)
+    }
+
+    /// A datagram reaches its receiver's own line.
+    private func enterLast(_ item: UInt32) {
+        let node = nodes[Int(flights[item].to)]
+        guard node.hasDown else { return deliver(item) }
+        enter(item, node.down, at: now)
+        node.noteQueue(at: now)
     }
 
     /// A datagram has come through the link.
-    private func deliver(_ item: UInt32) {
+    func deliver(_ item: UInt32) {
         let flight = flights[item]
         let node = nodes[Int(flight.to)]
         node.arrived(flight.wireBytes)
@@ -315,6 +376,8 @@ public final class Simulation {
             }
         }
         node.ledger.leftOutToCore &+= UInt64(flight.wireBytes) &- UInt64(flight.count)
+        let begin = meter?.now
+        defer { if let begin { meter?.noteReceived(since: begin, by: node.role) } }
         core.receive(
             bytes, from: SimNode.address(of: flight.from, port: flight.fromPort), now: node.clock.local(now))
     }
@@ -322,7 +385,7 @@ public final class Simulation {
     // MARK: Nodes' turns
 
     /// The processor is free, and datagrams wait.
-    private func processorFree(_ node: SimNode) {
+    func processorFree(_ node: SimNode) {
         node.isProcessorDue = false
         if node.isPaused { return }
         if node.busyUntil > now { return wakeProcessor(node) }
@@ -339,10 +402,14 @@ public final class Simulation {
     private func wakeProcessor(_ node: SimNode) {
         if node.isProcessorDue { return }
         node.isProcessorDue = true
-        queue.push(Event(at: max(node.busyUntil, now), node: node.index, kind: .processor))
+        if takesTurns[Int(node.index)] {
+            node.processorAt = max(node.busyUntil, now)
+        } else {
+            queue.push(Event(at: max(node.busyUntil, now), node: node.index, kind: .processor))
+        }
     }
 
-    private func timer(_ node: SimNode) {
+    func timer(_ node: SimNode) {
         // An event that was put in before an earlier one, or for a process that is gone.
         guard node.timerAt <= now else { return }
         node.timerAt = .max
@@ -358,7 +425,9 @@ public final class Simulation {
     private func schedule(_ node: SimNode, at time: UInt64) {
         guard time < node.timerAt else { return }
         node.timerAt = time
-        if time <= runEnds { queue.push(Event(at: time, node: node.index, kind: .timer)) }
+        if time <= runEnds, !takesTurns[Int(node.index)] {
+            queue.push(Event(at: time, node: node.index, kind: .timer))
+        }
     }
 
     /// Charges work to a node's processor; answers when it is done.
@@ -374,6 +443,7 @@ public final class Simulation {
     /// is much to send, one after the other.
     func drain(_ node: SimNode, at time: UInt64) {
         guard let core = node.core else { return }
+        let begin = meter?.now
         var sent: Int64 = 0
         var applied: Int64 = 0
         while let output = core.nextOutput() {
@@ -385,6 +455,7 @@ public final class Simulation {
                 note(event, of: node, at: time, &applied)
             }
         }
+        if let begin { meter?.noteDrained(since: begin, by: node.role, sent: sent, transactions: applied) }
         if sent > 0 || applied > 0 {
             // The processor is taken until the last of it has left.
             let cost = sent * node.processor.sendNanoseconds + applied * node.processor.applyNanoseconds
@@ -444,9 +515,8 @@ public final class Simulation {
         if node.role == .replica {
             let state = State(seed: Seed(seed))
             for part in genesis { try Simulation.apply(part, to: state) }
-            var config = ReplicaConfig(
+            let config = ReplicaConfig(
                 stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
-            config.membership = Simulation.membership(node, scenario, nodes)
             let core = ReplicaCore(config: config, state: state, seed: coreSeed, now: local)
             node.replica = core
             node.core = core
@@ -454,7 +524,6 @@ public final class Simulation {
             var config = RelayConfig(
                 stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
             config.serving = Simulation.serving(node, scenario)
-            config.membership = Simulation.membership(node, scenario, nodes)
             node.core = RelayCore(config: config, seed: coreSeed, now: local)
         }
     }
@@ -475,7 +544,7 @@ public final class Simulation {
 
     // MARK: The way between
 
-    private func delay(_ from: Int, _ to: Int) -> UInt64 {
+    func delay(_ from: Int, _ to: Int) -> UInt64 {
         guard let latency = scenario.latency else { return 0 }
         return UInt64(max(latency.oneWay[from * latency.names.count + to].nanoseconds, 0))
     }

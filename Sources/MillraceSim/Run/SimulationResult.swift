@@ -26,9 +26,6 @@ public struct NodeResult: Sendable {
     public var datagramsReceived: UInt64 = 0
     public var sent = ByteLedger()
     public var repairs = Repairs()
-    /// Peers that sent it stripes at the end, and how many of them it had found itself.
-    public var parents = 0
-    public var parentsFound = 0
     /// Share of the run in which its processor worked.
     public var processorShare = 0.0
     public var shortage: Shortage?
@@ -70,7 +67,7 @@ public struct Shortage: Sendable {
 
 public struct LinkResult: Sendable {
     public var node: String
-    /// `down` or `up`, seen from the node.
+    /// `down` or `up`, seen from the node (or from the nodes behind a shared line, whose name `node` then is).
     public var direction: String
     public var rateMbitPerSec: Double?
     public var counters: LinkCounters
@@ -87,6 +84,12 @@ public struct SimulationResult: Sendable {
     public var wallSeconds: Double
     public var nodeCount: Int
     public var events: UInt64
+    /// Events that waited in the queue, on average.
+    public var eventsPending: Int
+    /// Events a second of the queue alone, with as many waiting, measured beside the run; nil when it was not.
+    public var queueEventsPerSecond: Double?
+    /// The most memory this process ever held; nil when it was not asked.
+    public var peakMemoryMiB: Double?
     /// Bits per second of payload sealed, and of the datagrams that carry it without parity, loss and repair.
     public var payloadMbitPerSec: Double
     public var streamMbitPerSec: Double
@@ -98,15 +101,22 @@ public struct SimulationResult: Sendable {
     public var failures: [String]
     /// Sequencer's bytes out over the stream's.
     public var sequencerUplinkRatio: Double
+    /// What came through replicas' lines while the stream ran, on average, packets and all: the load at which the speed was
+    /// reached.
+    public var mbitPerSecPerNode: Double
     let timeline: Timeline
     var timelineNames: [String]
     /// What ran and where everyone stood, for the report.
     let plan: Scenario
     let places: [NodePlace]
 
+    /// Nodes times seconds of stream, over what the whole run took: the seconds before and after the stream, in which little
+    /// happens, are not counted in its favour.
     public var nodeSecondsPerSecond: Double {
-        wallSeconds > 0 ? Double(nodeCount) * seconds / wallSeconds : 0
+        wallSeconds > 0 ? Double(nodeCount) * Double(plan.seconds) / wallSeconds : 0
     }
+
+    public var eventsPerSecond: Double { wallSeconds > 0 ? Double(events) / wallSeconds : 0 }
 }
 
 extension Simulation {
@@ -125,14 +135,27 @@ extension Simulation {
         var told = SimulationResult(
             scenario: scenario.name, seed: seed, fidelity: scenario.fidelity, traceHash: final,
             seconds: Double(runEnds - NodeClock.start.nanoseconds) / 1e9, wallSeconds: wallSeconds,
-            nodeCount: nodes.count, events: eventCount, payloadMbitPerSec: stream.payloadBits / 1e6,
+            nodeCount: nodes.count, events: eventCount,
+            eventsPending: Int(pendingSum / max(samples, 1)), payloadMbitPerSec: stream.payloadBits / 1e6,
             streamMbitPerSec: stream.wireBits / 1e6, transactionsPerSecond: stream.transactions,
-            verdict: verdict, nodes: results, links: nodes.flatMap { lines(of: $0) }, failures: [],
+            verdict: verdict, nodes: results,
+            links: nodes.flatMap { lines(of: $0) } + sharedLines.flatMap { lines(of: $0) },
+            failures: [],
             sequencerUplinkRatio: streamBytes > 0 ? Double(sequencerSent) / streamBytes : 0,
-            timeline: timeline, timelineNames: timeline.nodes.map { nodes[Int($0)].name },
+            mbitPerSecPerNode: mbitPerSecPerNode(), timeline: timeline,
+            timelineNames: timeline.nodes.map { nodes[Int($0)].name },
             plan: scenario, places: places())
         told.failures = failures(told)
         return told
+    }
+
+    private func mbitPerSecPerNode() -> Double {
+        guard !replicas.isEmpty else { return 0 }
+        let bytes = replicas.reduce(0) {
+            $0 + $1.passedAtStreamEnd.bytes
+                + UInt64($1.down.model.parameters.overheadBytes) * $1.passedAtStreamEnd.datagrams
+        }
+        return Double(bytes) * 8 / max(streamSeconds, 0.01) / Double(replicas.count) / 1e6
     }
 
     struct StreamRates {
@@ -165,8 +188,6 @@ extension Simulation {
             timedOut: statistics.repairsTimedOut, heightsCaughtUp: statistics.heightsCaughtUp,
             slicesRecovered: statistics.slicesRecovered)
         result.datagramsReceived = node.ledger.handedDatagrams
-        result.parents = node.core?.peers.count { $0.isParent && $0.stripesFrom > 0 } ?? 0
-        result.parentsFound = Int(clamping: statistics.parentsFound)
         result.processorShare = Double(node.busyNanoseconds) / Double(runEnds - NodeClock.start.nanoseconds)
         result.stopped = node.stops.first.map { "\($0)" }
         let tip = UInt64(sealedAt.count)
@@ -199,10 +220,15 @@ extension Simulation {
         let share = min(Double(node.appliedAtStreamEnd) / sealed, 1)
         let missing = (1 - share) * stream.payloadBits / 1e6
         let busy = Double(node.busyNanoseconds) / Double(max(streamEnds - streamBegins, 1))
-        if let rate = node.down.parameters.meanRateBitsPerSecond {
+        if let rate = node.down.model.parameters.meanRateBitsPerSecond {
             let capacity = Double(rate) / 1e6
-            let loss = node.down.parameters.loss.asDouble
+            let loss = node.down.model.parameters.loss.asDouble
             let floor = stream.wireBits / 1e6 / max(1 - loss, 0.000_001)
+            if let trace = node.down.model.parameters.trace,
+                let short = Simulation.shortage(of: trace, floor: floor, seconds: streamSeconds)
+            {
+                return Shortage(resource: .link, mbitPerSec: short)
+            }
             if floor > capacity { return Shortage(resource: .link, mbitPerSec: floor - capacity) }
             // Enough for the stream alone, not for what was sent with it: parity, repairs, duplicates.
             let offered = offeredMbitPerSec(node)
@@ -214,38 +240,63 @@ extension Simulation {
         return Shortage(resource: .protocolItself, mbitPerSec: missing)
     }
 
+    /// How much a recorded rate was short of `floor` Mbit/s over the stretch, up to the stream's end, in which it was short of
+    /// most bits: what was missing before was made up for. Nil when no stretch lacks half a second of stream.
+    private static func shortage(of trace: RateTrace, floor: Double, seconds: Double) -> Double? {
+        let step = max(0.1, seconds / 1_000)
+        var (carried, lasts) = (0.0, 0.0)
+        var (worst, over) = (0.0, 1.0)
+        var time = seconds
+        while time > step / 2 {
+            let from = max(0, time - step)
+            carried += trace.mean(from: from, to: time) / 1e6 * (time - from)
+            lasts += time - from
+            if floor * lasts - carried > worst { (worst, over) = (floor * lasts - carried, lasts) }
+            time = from
+        }
+        return worst > floor / 2 ? worst / over : nil
+    }
+
     /// Of the link down, while the stream ran.
     private func utilisation(_ node: SimNode) -> Double {
-        guard let rate = node.down.parameters.meanRateBitsPerSecond, rate > 0 else { return 0 }
-        let overhead = UInt64(node.down.parameters.overheadBytes)
+        guard let rate = node.down.model.parameters.meanRateBitsPerSecond, rate > 0 else { return 0 }
+        let overhead = UInt64(node.down.model.parameters.overheadBytes)
         let bits = (node.passedAtStreamEnd.bytes + overhead * node.passedAtStreamEnd.datagrams) * 8
         return Double(bits) / (Double(rate) * Double(streamEnds - NodeClock.start.nanoseconds) / 1e9)
     }
 
     /// What was sent towards a node's link down while the stream ran, packets and all.
     private func offeredMbitPerSec(_ node: SimNode) -> Double {
-        let overhead = UInt64(node.down.parameters.overheadBytes)
+        let overhead = UInt64(node.down.model.parameters.overheadBytes)
         let bits = (node.offeredAtStreamEnd.bytes + overhead * node.offeredAtStreamEnd.datagrams) * 8
         return Double(bits) / (Double(streamEnds - streamBegins) / 1e9) / 1e6
     }
 
     private func lines(of node: SimNode) -> [LinkResult] {
         var results: [LinkResult] = []
-        for (direction, link, exists) in [("down", node.down, node.hasDown), ("up", node.up, node.hasUp)]
+        for (direction, line, exists) in [("down", node.down, node.hasDown), ("up", node.up, node.hasUp)]
         where exists {
-            let counters = link.counters
-            let rate = link.parameters.meanRateBitsPerSecond.map { Double($0) / 1e6 }
-            let bits =
-                (counters.offeredBytes + UInt64(link.parameters.overheadBytes) * counters.offeredDatagrams)
-                * 8
-            let seconds = Double(runEnds - NodeClock.start.nanoseconds) / 1e9
-            results.append(
-                LinkResult(
-                    node: node.name, direction: direction, rateMbitPerSec: rate, counters: counters,
-                    utilisation: direction == "down"
-                        ? utilisation(node) : rate.map { Double(bits) / ($0 * 1e6 * seconds) } ?? 0))
+            var result = told(line, of: node.name, direction)
+            if direction == "down" { result.utilisation = utilisation(node) }
+            results.append(result)
         }
         return results
+    }
+
+    private func lines(of shared: SharedLine) -> [LinkResult] {
+        [told(shared.down, of: shared.name, "down"), told(shared.up, of: shared.name, "up")]
+    }
+
+    private func told(_ line: Line, of name: String, _ direction: String) -> LinkResult {
+        let link = line.model
+        let counters = link.counters
+        let rate = link.parameters.meanRateBitsPerSecond.map { Double($0) / 1e6 }
+        let bytes =
+            counters.offeredBytes + UInt64(link.parameters.overheadBytes) * counters.offeredDatagrams
+        let seconds = Double(runEnds - NodeClock.start.nanoseconds) / 1e9
+        return LinkResult(
+            node: name, direction: direction, rateMbitPerSec: rate, counters: counters,
+            utilisation: rate.map { Double(bytes * 8) / ($0 * 1e6 * seconds) } ?? 0)
     }
 
     private func failures(_ result: SimulationResult) -> [String] {

@@ -46,12 +46,12 @@ public struct NodeGroup: Hashable, Sendable {
     public var parents: [String] = []
     /// Parents of each node; at most as many as those groups have nodes.
     public var parentCount = 2
-    /// Groups of which each node knows two to ask: it finds its parents itself, `parentCount` with those it was given.
-    public var bootstrap: [String] = []
     /// The fewest parity stripes to subscribe to.
     public var parityStripes = 1
     /// What the node says its link can receive; 0 for nothing said.
     public var linkKilobitsPerSecond: UInt32 = 0
+    /// The shared line that its nodes stand behind.
+    public var behind: String?
     /// Clocks are drawn within these, either way.
     public var driftPPM: Int64 = 0
     public var skewMilliseconds: Int64 = 0
@@ -60,6 +60,20 @@ public struct NodeGroup: Hashable, Sendable {
     public init(name: String, role: NodeRole) {
         self.name = name
         self.role = role
+    }
+}
+
+/// A line that several nodes stand behind: a street's cabinet, a cell, a household's router.
+public struct SharedLineGroup: Hashable, Sendable {
+    public var name: String
+    public var link: AccessLink
+    /// How many nodes to each such line; 0 for one line for all.
+    public var nodesPerLine: Int
+
+    public init(name: String, link: AccessLink, nodesPerLine: Int = 0) {
+        self.name = name
+        self.link = link
+        self.nodesPerLine = nodesPerLine
     }
 }
 
@@ -100,6 +114,9 @@ public struct Fault: Hashable, Sendable {
         case clockStep(milliseconds: Int64)
         /// The address changes, as behind a NAT that forgot.
         case rebind
+        /// Processes come and go: each of those selected, by itself, ends after a time of `up` on average and begins anew after
+        /// one of `down`, until the fault is over.
+        case churn(up: Interval, down: Interval)
     }
     public var kind: Kind
     public var nodes: NodeSelector
@@ -134,6 +151,8 @@ public struct Scenario: Hashable, Sendable {
     public var groups: [NodeGroup] = []
     /// Round trips between regions; nil when everything is in one place.
     public var latency: RegionLatency?
+    /// By name.
+    public var sharedLines: [SharedLineGroup] = []
     public var faults: [Fault] = []
     public var expect = Expectations()
 
@@ -147,9 +166,6 @@ public struct Scenario: Hashable, Sendable {
             return x != y ? x < y : a.name < b.name
         }
     }
-
-    /// Whether any node looks for its parents: then all that serve are listed.
-    var isOpen: Bool { groups.contains { !$0.bootstrap.isEmpty } }
 
     public var nodeCount: Int { groups.reduce(0) { $0 + $1.count } }
 }
@@ -171,6 +187,9 @@ public enum ScenarioLimits {
     public static let nodesMax = 20_000
     public static let groupsMax = 64
     public static let faultsMax = 10_000
+    /// Of all churn together: a thousand nodes that leave a hundred times.
+    public static let churnCrashesMax = 100_000
+    public static let sharedLinesMax = 64
     public static let secondsMax = 86_400
     public static let regionsMax = 1_000
     public static let fileBytesMax = 1 << 20

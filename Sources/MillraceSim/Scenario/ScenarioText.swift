@@ -30,7 +30,7 @@ extension Scenario {
 
     private init(_ root: TOMLSection, files: LinkFileReader?) throws(ScenarioError) {
         try root.only([
-            "name", "about", "fidelity", "parity", "load", "regions", "nodes", "faults", "expect",
+            "name", "about", "fidelity", "parity", "load", "regions", "lines", "nodes", "faults", "expect",
         ])
         guard let name = try root.string("name"), !name.isEmpty, name.utf8.count <= 100 else {
             throw root.wrong("name", "a scenario has a \"name\" of at most 100 bytes")
@@ -46,6 +46,7 @@ extension Scenario {
         parityCount = try root.integer("parity", 0...16) ?? 4
         try readLoad(root)
         try readRegions(root, files)
+        try readSharedLines(root, files)
         try readNodes(root, files)
         try readFaults(root)
         try readExpectations(root)
@@ -127,7 +128,7 @@ extension Scenario {
     // MARK: Nodes
 
     private static let nodeKeys = [
-        "role", "count", "link", "down", "up", "region", "parents", "parentCount", "bootstrap", "parityMin",
+        "role", "count", "link", "down", "up", "behind", "region", "parents", "parentCount", "parityMin",
         "linkMbit",
         "driftPPM", "skewMs", "processor",
     ]
@@ -182,7 +183,17 @@ extension Scenario {
         if group.role == .sequencer, group.count != 1 {
             throw section.wrong("count", "there is one sequencer")
         }
-        group.link = try link(section, files)
+        group.link = try Scenario.link(section, files)
+        if let behind = try section.string("behind") {
+            let known = sharedLines.map(\.name)
+            guard known.contains(behind) else {
+                throw section.wrong(
+                    "behind",
+                    "there is no line \"\(behind)\": [lines] names those that nodes share"
+                        + Suggestion.hint(for: behind, among: known))
+            }
+            group.behind = behind
+        }
         group.regions = try section.strings("region") ?? []
         for region in group.regions {
             guard let latency else { throw section.wrong("region", "a scenario with regions has [regions]") }
@@ -193,7 +204,7 @@ extension Scenario {
             }
         }
         if group.role == .sequencer {
-            guard !section.has("parents"), !section.has("parentCount"), !section.has("bootstrap") else {
+            guard !section.has("parents"), !section.has("parentCount") else {
                 throw section.wrong("parents", "a sequencer follows nobody")
             }
         } else {
@@ -207,17 +218,7 @@ extension Scenario {
                     "\"\(parent)\" is no group of relays, nor the sequencer"
                         + Suggestion.hint(for: parent, among: known))
             }
-            group.bootstrap = try section.strings("bootstrap") ?? []
-            for name in group.bootstrap where !relays.contains(name) {
-                throw section.wrong(
-                    "bootstrap",
-                    "\"\(name)\" is no group of relays" + Suggestion.hint(for: name, among: relays))
-            }
-            // One that finds its parents is given none, unless it says so.
-            let isOpen = !group.bootstrap.isEmpty
-            if isOpen, !section.has("parents") { group.parents = [] }
-            group.parentCount =
-                try section.integer("parentCount", 1...64) ?? (!isOpen ? 2 : group.role == .relay ? 4 : 8)
+            group.parentCount = try section.integer("parentCount", 1...64) ?? 2
         }
         group.parityStripes = min(
             try section.integer("parityMin", 0...16) ?? group.parityStripes, parityCount)
@@ -246,7 +247,25 @@ extension Scenario {
         return group
     }
 
-    private func link(_ section: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError) -> AccessLink {
+    /// `[lines.NAME]`: lines that several nodes stand behind.
+    private mutating func readSharedLines(_ root: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError)
+    {
+        guard let lines = try root.section("lines") else { return }
+        guard lines.keys.count <= ScenarioLimits.sharedLinesMax else {
+            throw lines.wrong(nil, "at most \(ScenarioLimits.sharedLinesMax) [lines]")
+        }
+        for name in lines.keys {
+            guard let section = try lines.section(name) else { continue }
+            try section.only(["link", "down", "up", "nodesPerLine"])
+            let per = try section.integer("nodesPerLine", 0...ScenarioLimits.nodesMax) ?? 0
+            sharedLines.append(
+                SharedLineGroup(name: name, link: try Scenario.link(section, files), nodesPerLine: per))
+        }
+    }
+
+    private static func link(_ section: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError)
+        -> AccessLink
+    {
         let both = try section.string("link")
         let (down, up) = (try section.string("down") ?? both, try section.string("up") ?? both)
         func parse(_ text: String?, _ key: String, _ direction: LinkDirection) throws(ScenarioError)
@@ -281,12 +300,12 @@ extension Scenario {
     // MARK: Faults
 
     private static let faultKinds = [
-        "partition", "mute", "deafen", "crash", "pause", "clockStep", "rebind",
+        "partition", "mute", "deafen", "crash", "pause", "clockStep", "rebind", "churn",
     ]
 
     private mutating func readFaults(_ root: TOMLSection) throws(ScenarioError) {
         for section in try root.sections("faults", max: ScenarioLimits.faultsMax) {
-            try section.only(["at", "for", "byMs"] + Scenario.faultKinds)
+            try section.only(["at", "for", "byMs", "up", "down"] + Scenario.faultKinds)
             let named = Scenario.faultKinds.filter { section.has($0) }
             guard named.count == 1, let what = named.first, let who = try section.string(what) else {
                 throw section.wrong(
@@ -302,6 +321,19 @@ extension Scenario {
             case "crash": kind = .crash
             case "pause": kind = .pause
             case "rebind": kind = .rebind
+            case "churn":
+                guard let up = try section.duration("up"), let down = try section.duration("down"),
+                    up > .zero,
+                    down > .zero
+                else {
+                    throw section.wrong(
+                        what,
+                        "churn says how long nodes are there and gone on average: up = \"5s\", down = \"1s\"")
+                }
+                guard section.has("for") else {
+                    throw section.wrong(what, "churn says how long it goes on: for = \"20s\"")
+                }
+                kind = .churn(up: up, down: down)
             default:
                 guard let by = try section.integer("byMs", -3_600_000...3_600_000) else {
                     throw section.wrong(what, "a clockStep says by how much: byMs")

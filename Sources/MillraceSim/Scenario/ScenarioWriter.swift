@@ -28,6 +28,13 @@ extension Scenario {
             }
             lines.append("rttMs = [\(rows.joined(separator: ", "))]")
         }
+        for shared in sharedLines {
+            lines += [
+                "", "[lines.\(shared.name)]", "down = \(Scenario.quoted(shared.link.down.text))",
+                "up = \(Scenario.quoted(shared.link.up.text))",
+            ]
+            if shared.nodesPerLine > 0 { lines.append("nodesPerLine = \(shared.nodesPerLine)") }
+        }
         for group in groups { lines += [""] + group.toml }
         for fault in faults { lines += ["", "[[faults]]"] + fault.toml }
         return lines.joined(separator: "\n") + "\n"
@@ -55,14 +62,10 @@ extension NodeGroup {
         if !regions.isEmpty {
             lines.append("region = [\(regions.map(Scenario.quoted).joined(separator: ", "))]")
         }
+        if let behind { lines.append("behind = \(Scenario.quoted(behind))") }
         if role != .sequencer {
-            if !parents.isEmpty {
-                lines.append("parents = [\(parents.map(Scenario.quoted).joined(separator: ", "))]")
-            }
+            lines.append("parents = [\(parents.map(Scenario.quoted).joined(separator: ", "))]")
             lines.append("parentCount = \(parentCount)")
-            if !bootstrap.isEmpty {
-                lines.append("bootstrap = [\(bootstrap.map(Scenario.quoted).joined(separator: ", "))]")
-            }
             lines.append("parityMin = \(parityStripes)")
         }
         if driftPPM > 0 { lines.append("driftPPM = \(driftPPM)") }
@@ -90,6 +93,10 @@ extension Fault {
         case .crash: lines.append("crash = \"\(who)\"")
         case .pause: lines.append("pause = \"\(who)\"")
         case .rebind: lines.append("rebind = \"\(who)\"")
+        case .churn(let up, let down):
+            lines += [
+                "churn = \"\(who)\"", "up = \"\(up.milliseconds)ms\"", "down = \"\(down.milliseconds)ms\"",
+            ]
         case .clockStep(let milliseconds): lines += ["clockStep = \"\(who)\"", "byMs = \(milliseconds)"]
         }
         return lines

@@ -7,7 +7,8 @@
 ///   one. At the end of a run in full, every state's commitment is the sequencer's.
 /// - *Bounded*: sockets, links' queues, datagrams under way, slices kept.
 /// - *Books balance*: the byte ledgers, at the end (`Simulation.run` does it).
-/// - *Convergence*: when faults are over and the stream has ended, every replica has all of it.
+/// - *Convergence*: when faults are over and the stream has ended, every replica has all of it within five seconds and ten round
+///   trips of the longest way: what it then does takes round trips, whatever the line's rate (`Simulation.settleRoundTrips`).
 /// - *No trap*: a swarm runs in child processes, and one that dies is a failure with its seed.
 
 import MillraceBase
@@ -88,7 +89,8 @@ final class Oracles {
             if node.core == nil { fail("\(node.name) did not start again") }
             if node.appliedHeight < end {
                 fail(
-                    "\(node.name) ended at \(node.appliedHeight) of \(end), \(Simulation.settle.milliseconds) ms after the stream"
+                    "\(node.name) ended at \(node.appliedHeight) of \(end), "
+                        + "\(simulation.settlingTime.milliseconds) ms after the stream and its faults"
                 )
             }
         }

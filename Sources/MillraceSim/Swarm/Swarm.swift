@@ -88,6 +88,7 @@ public enum Swarm {
             }
             add {
                 $0.groups[i].link.down.loss = .zero; $0.groups[i].link.up.loss = .zero
+                $0.groups[i].link.down.lossStates = nil; $0.groups[i].link.up.lossStates = nil
             }
             add {
                 $0.groups[i].link.down.reorder = .zero; $0.groups[i].link.up.reorder = .zero
@@ -115,7 +116,16 @@ public enum Swarm {
                 $0.latency = nil; for i in $0.groups.indices { $0.groups[i].regions = [] }
             }
         }
-        if scenario.seconds > 1 { add { $0.seconds -= 1 } }
+        // As drawn, faults end a second before the stream.
+        let faults = scenario.faults.map { ($0.at + $0.lasts).milliseconds }.max() ?? 0
+        if Int64(scenario.seconds) * 1_000 - 2_000 >= faults { add { $0.seconds -= 1 } }
+        for i in scenario.sharedLines.indices {
+            let name = scenario.sharedLines[i].name
+            add {
+                $0.sharedLines.remove(at: i)
+                for g in $0.groups.indices where $0.groups[g].behind == name { $0.groups[g].behind = nil }
+            }
+        }
         return all
     }
 }

@@ -48,7 +48,7 @@ enum SwarmDraw {
             down.delay = .microseconds(Int64(below(chance(20) ? 150_000 : 30_000)))
             if chance(40) { down.jitter = .microseconds(Int64(below(10_000))) }
             if chance(60) { down.loss = .partsPerMillion(below(chance(20) ? 80_000 : 20_000)) }
-            if chance(40) { down.lossBurstThousandths = 1_000 + below(4_000) }
+            if chance(40) { down.makeBursts(ofDatagrams: 1_000 + below(4_000)) }
             if chance(20) {
                 down.reorder = .partsPerMillion(below(30_000))
                 down.reorderBy = .microseconds(Int64(1 + below(12_000)))
@@ -99,8 +99,51 @@ enum SwarmDraw {
         }
         scenario.sortGroups()
         scenario.faults = faults(scenario, relays, &draws)
+        addSharing(to: &scenario, seed: seed, rate: rate)
         return scenario
     }
+
+    /// Fair queues, shared lines and churn, from draws of their own: what was drawn before does not move.
+    private static func addSharing(to scenario: inout Scenario, seed: UInt64, rate: Double) {
+        var draws = Seed(seed).generator("swarm sharing")
+        let isFair = draws.below(100) < 10
+        let isShared = draws.below(100) < 10
+        let churns = draws.below(100) < 8
+        let factor = 2 + Double(draws.below(40)) / 10
+        let delay = Interval.microseconds(Int64(draws.below(20_000)))
+        let (up, down) = (600 + draws.below(1_400), 50 + draws.below(600))
+        let at = Int64(draws.below(1_000))
+        let replicas = scenario.groups.indices.filter { scenario.groups[$0].role == .replica }
+        if isFair {
+            for i in replicas {
+                scenario.groups[i].link.down.management = .fairCoDel
+                scenario.groups[i].link.up.management = .fairCoDel
+            }
+        }
+        if isShared {
+            // As much for each that stands behind it as its own line has at the least.
+            let count = replicas.reduce(0) { $0 + scenario.groups[$1].count }
+            var line = LinkParameters()
+            line.rateBitsPerSecond = UInt64(rate * factor * Double(count) * 1e6)
+            line.delay = delay
+            line.management = draws.below(2) == 0 ? .fairCoDel : .dropTail
+            scenario.sharedLines = [
+                SharedLineGroup(name: "street", link: AccessLink(text: "street", down: line, up: line))
+            ]
+            for i in replicas { scenario.groups[i].behind = "street" }
+        }
+        let hasCrash = scenario.faults.contains { $0.kind == .crash }
+        let lasts = Int64(scenario.seconds) * 1_000 - 1_000 - at
+        if churns, !hasCrash, let group = replicas.first {
+            let kind = Fault.Kind.churn(
+                up: .milliseconds(Int64(up)), down: .milliseconds(Int64(down)))
+            let who = NodeSelector(group: scenario.groups[group].name)
+            scenario.faults.append(Fault(kind, who, at: .milliseconds(at), lasts: .milliseconds(lasts)))
+        }
+    }
+
+    /// One mini-block's datagrams follow each other at about this distance.
+    static let burstStep = Interval.milliseconds(2)
 
     private static func serverLine(_ draws: inout SeededGenerator) -> AccessLink {
         var down = LinkParameters()
@@ -149,5 +192,23 @@ enum SwarmDraw {
             }
         }
         return faults
+    }
+}
+
+extension LinkParameters {
+    /// Turns independent losses into bursts of so many thousandths of a datagram of the stream on average, told in time. A
+    /// burst is a thing of the medium: it is over after milliseconds, whoever sends. Counted in datagrams, one that meets a
+    /// handshake would last until the fourth or tenth repetition, seconds later, and no protocol could hold a promise on such a
+    /// line.
+    fileprivate mutating func makeBursts(ofDatagrams thousandths: UInt64) {
+        let p = loss.partsPerTrillion
+        let bad = UInt64(SwarmDraw.burstStep.nanoseconds) * thousandths / 1_000
+        guard p > 0 else { return }
+        // Below 2^24 × 2^40; a share of a millionth has states of hours, and the bound is one.
+        let good = min(bad * (Probability.scale - p) / p, UInt64(LossStates.timeMax.nanoseconds))
+        lossStates = LossStates(
+            .time(good: .nanoseconds(Int64(good)), bad: .nanoseconds(Int64(bad))), lossGood: .zero,
+            lossBad: .one)
+        if lossStates != nil { loss = .zero }
     }
 }

@@ -41,6 +41,16 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Write the run as one self-contained HTML page.") var report: String?
     @Option(help: "Write the datagrams that pass one node's links as a pcapng file.") var pcapng: String?
     @Option(help: "The node of --pcapng (default: the first replica).") var pcapngNode: String?
+    @Option(
+        help:
+            """
+            What work costs every node: receiveNs=4000,sendNs=2500,applyNs=2800,encodeNs=2900, unlimited, or this-machine \
+            (measured first; its runs equal no other machine's).
+            """
+    )
+    var processor: String?
+    @Flag(help: "Measure what that work costs here, and print it for --processor and for scenarios.")
+    var calibrate = false
     @Option(help: .hidden) var encodeNs: Int64?
     @Option(help: .hidden) var applyNs: Int64?
     @OptionGroup var output: OutputOptions
@@ -55,6 +65,7 @@ struct SimulateCommand: ParsableCommand {
     }
 
     func run() throws {
+        if calibrate { return try printCosts() }
         if swarm || swarmWorker {
             guard link == nil else {
                 throw Failure(.usage, "--swarm draws its own scenarios, or checks the file given: no --link")
@@ -65,6 +76,12 @@ struct SimulateCommand: ParsableCommand {
                 : SwarmRun(first: seed, count: seeds, failures: failures, output: output).run()
         }
         var planned = try plan()
+        if let processor {
+            let model =
+                processor == "this-machine"
+                ? try Calibration.measure(planned.workload) : try ProcessorModel(text: processor)
+            for i in planned.groups.indices { planned.groups[i].processor = model }
+        }
         // What a transaction costs the machine that is compared with (Tests/Validate/network).
         for i in planned.groups.indices {
             if let encodeNs { planned.groups[i].processor.encodeNanoseconds = encodeNs }
@@ -72,8 +89,9 @@ struct SimulateCommand: ParsableCommand {
         }
         if pcapngNode != nil, pcapng == nil { throw Failure(.usage, "--pcapng-node needs --pcapng FILE") }
         let captured = try pcapng.map { try CaptureFile(path: $0, node: pcapngNode) }
-        let result = try simulate(planned, seed: seed) { try captured?.begin($0) }
+        var result = try simulate(planned, seed: seed) { try captured?.begin($0) }
         try captured?.end()
+        measureSpeed(&result)
         if let report {
             let command = Page.shell(["millrace"] + CommandLine.arguments.dropFirst())
             try writePage(SimulationPage(result, command: command).html, to: report)
@@ -87,6 +105,42 @@ struct SimulateCommand: ParsableCommand {
 }
 
 extension SimulateCommand {
+    private func printCosts() throws {
+        guard scenario == nil, link == nil, !swarm else {
+            throw Failure(.usage, "--calibrate measures this machine: no scenario, --link or --swarm")
+        }
+        let spec: WorkloadSpec
+        do throws(WorkloadError) { spec = try WorkloadSpec(workload ?? "swap") } catch {
+            throw Failure(.usage, error.description)
+        }
+        let model = try Calibration.measure(spec)
+        output.result(
+            .object([
+                ("receiveNs", .integer(model.receiveNanoseconds)),
+                ("sendNs", .integer(model.sendNanoseconds)),
+                ("applyNs", .integer(model.applyNanoseconds)),
+                ("encodeNs", .integer(model.encodeNanoseconds)),
+                ("processor", .string(model.text)),
+            ]),
+            [
+                "a datagram received \(model.receiveNanoseconds) ns, sent \(model.sendNanoseconds) ns; "
+                    + "a transaction of \(spec.text) encoded \(model.encodeNanoseconds) ns, applied "
+                    + "\(model.applyNanoseconds) ns",
+                "  --processor \(model.text)",
+                "  processor = { \(model.text.replacing("=", with: " = ").replacing(",", with: ", ")) }",
+            ].joined(separator: "\n"))
+    }
+
+    /// What the run's speed is told beside: the event queue alone, with as many events waiting, and the memory it took.
+    private func measureSpeed(_ result: inout SimulationResult) {
+        result.peakMemoryMiB = StatusLines.peakKibibytes.map { $0 / 1_024 }
+        let begin = Date()
+        let sum = QueueExercise.run(like: result)
+        let seconds = Date().timeIntervalSince(begin)
+        // The sum is asked for so that the work cannot be left out; it is never 0.
+        if sum > 0, seconds > 0 { result.queueEventsPerSecond = Double(QueueExercise.events) / seconds }
+    }
+
     /// One scenario under the swarm's checks.
     private func checkOnce(_ scenario: Scenario) throws {
         let failure: String?
@@ -203,8 +257,15 @@ extension SimulationResult {
         lines.append(
             "  stream \(mbit(payloadMbitPerSec)) Mbit/s of payload, \(mbit(streamMbitPerSec)) on the wire at the least; "
                 + "\(nodeCount) nodes, \(ms(seconds)) s in \(ms(wallSeconds)) s "
-                + "(\(ms(nodeSecondsPerSecond)) node-seconds per second), seed \(seed), trace \(traceHash.text)"
+                + "(\(ms(nodeSecondsPerSecond)) node-seconds per second at \(mbit(mbitPerSecPerNode)) Mbit/s each), "
+                + "seed \(seed), trace \(traceHash.text)"
         )
+        if let queue = queueEventsPerSecond {
+            func millions(_ rate: Double) -> String { JSON.number(rate / 1e6, decimals: 2).text() }
+            lines.append(
+                "  \(millions(eventsPerSecond)) million events a second; the queue alone does \(millions(queue)) million"
+                    + (peakMemoryMiB.map { "; \(JSON.number($0, decimals: 0).text()) MiB at most" } ?? ""))
+        }
         lines += failures.map { "  expected otherwise: \($0)" }
         return lines.joined(separator: "\n")
     }

@@ -81,7 +81,7 @@ struct SwarmRun {
                 + found.map {
                     "  seed \($0.seed): \($0.sentence)"
                         + ($0.file.map {
-                            "\n    millrace simulate \($0) --seed \(found.isEmpty ? 0 : seedOf($0, found))"
+                            "\n    millrace simulate --swarm \($0) --seed \(found.isEmpty ? 0 : seedOf($0, found))"
                         } ?? "")
                 }).joined(separator: "\n"))
         if let worst = found.first {
@@ -97,6 +97,8 @@ struct SwarmRun {
     private func keep(_ found: Found) throws -> String? {
         var scenario = Swarm.scenario(found.seed)
         var sentence = found.sentence
+        let folder = failures ?? "swarm-failures"
+        try write(scenario, seed: found.seed, "\(found.seed)-drawn", found.sentence, in: folder)
         if !found.isTrap {
             note("seed \(found.seed): \(found.sentence); leaving out what is not needed for it")
             let small = try reportingWorkload {
@@ -104,10 +106,17 @@ struct SwarmRun {
             }
             (scenario, sentence) = (small.scenario, small.sentence)
         }
-        let folder = failures ?? "swarm-failures"
-        let path = "\(folder)/\(found.seed).toml"
+        return try write(scenario, seed: found.seed, "\(found.seed)", sentence, in: folder)
+    }
+
+    /// Writes a scenario beside its name; answers the path.
+    @discardableResult
+    private func write(
+        _ scenario: Scenario, seed: UInt64, _ name: String, _ sentence: String, in folder: String
+    ) throws -> String {
+        let path = "\(folder)/\(name).toml"
         let text = scenario.toml(remarks: [
-            "Found by the swarm: \(sentence)", "millrace simulate \(path) --seed \(found.seed)",
+            "Found by the swarm: \(sentence)", "millrace simulate --swarm \(path) --seed \(seed)",
         ])
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -1,0 +1,227 @@
+/// Nodes' turns: a node whose line down takes five milliseconds or longer is not woken for every datagram. Whatever it can
+/// receive before the next boundary is under way already when the boundary before has passed, so all of it is handled in one go,
+/// in order of time, while the node's memory is at hand.
+///
+///     boundary T                             T + 5 ms
+///        │ datagrams that reached its line until T are put through it
+///        │ ◀──────── deliveries, timers ────────▶ handled in order, at their own times
+///
+/// It is the same simulation: what a node does depends on nothing but what it receives and on its timers, and what it sends
+/// reaches others after the boundary T that has passed. With a thousand nodes one event after the other meant that
+/// nearly every line of memory touched was cold. Boundaries are every `turnInterval` and wherever something looks at or changes
+/// all nodes: seals, samples, faults.
+///
+/// Left out, and served by the queue of events: nodes with faster lines, with shared lines or fair queues, and the node whose
+/// datagrams are captured.
+
+import MillraceBase
+import MillraceLink
+
+/// A datagram or time that a node handles in its turn.
+struct PendingDelivery: BitwiseCopyable {
+    var at: UInt64
+    var item: UInt32
+}
+
+/// A node's datagrams that will come through its line, by time; few are out of order.
+struct DeliveryList {
+    private var entries: [PendingDelivery] = []
+    private var head = 0
+
+    @inline(__always)
+    var nextAt: UInt64 { head < entries.count ? entries[head].at : .max }
+
+    @inline(__always)
+    mutating func insert(_ item: UInt32, at time: UInt64) {
+        var place = entries.count
+        while place > head, entries[place - 1].at > time { place -= 1 }
+        entries.insert(PendingDelivery(at: time, item: item), at: place)
+    }
+
+    /// Asks for the memory of what comes before `end`.
+    @inline(__always)
+    func foresee(_ flights: borrowing FlightPool, until end: UInt64) {
+        var i = head
+        while i < entries.count, entries[i].at < end {
+            flights.foresee(entries[i].item)
+            i += 1
+        }
+        i = head
+        while i < entries.count, entries[i].at < end {
+            flights.foreseeBytes(entries[i].item)
+            i += 1
+        }
+    }
+
+    /// Asks for `nextAt < .max`.
+    @inline(__always)
+    mutating func removeFirst() -> UInt32 {
+        let item = entries[head].item
+        head += 1
+        if head == entries.count {
+            entries.removeAll(keepingCapacity: true)
+            head = 0
+        } else if head >= 256 {
+            entries.removeFirst(head)
+            head = 0
+        }
+        return item
+    }
+}
+
+/// Datagrams on their way to the lines of nodes that take turns. Put in as they are sent, one behind the other; sorted by
+/// receiver and time when a boundary has passed, so that a thousand receivers' lists cost no jump through memory for each
+/// datagram.
+struct Post {
+    struct Letter: BitwiseCopyable {
+        var at: UInt64
+        var node: UInt32
+        var item: UInt32
+    }
+
+    private var sent: [Letter] = []
+    private var later: [Letter] = []
+    private var sorted: [Letter] = []
+    /// By node: where its letters begin in `sorted` and where they end.
+    private var begins: [Int]
+    private var ends: [Int]
+
+    init(nodes: Int) {
+        begins = Array(repeating: 0, count: nodes)
+        ends = begins
+    }
+
+    @inline(__always)
+    mutating func send(_ item: UInt32, to node: UInt32, at time: UInt64) {
+        sent.append(Letter(at: time, node: node, item: item))
+    }
+
+    /// Takes every letter due until `time`: those of a node lie side by side in order of time, equal times in order of sending.
+    mutating func sort(through time: UInt64) {
+        for i in ends.indices { ends[i] = 0 }
+        for letter in sent where letter.at <= time { ends[Int(letter.node)] += 1 }
+        var count = 0
+        for i in begins.indices {
+            begins[i] = count
+            count += ends[i]
+            ends[i] = begins[i]
+        }
+        if sorted.count < count {
+            sorted = Array(repeating: Letter(at: 0, node: 0, item: 0), count: count + count / 2)
+        }
+        later.removeAll(keepingCapacity: true)
+        for letter in sent {
+            guard letter.at <= time else {
+                later.append(letter)
+                continue
+            }
+            let node = Int(letter.node)
+            var place = ends[node]
+            ends[node] += 1
+            // Nearly in order: senders differ by their ways.
+            while place > begins[node], sorted[place - 1].at > letter.at {
+                sorted[place] = sorted[place - 1]
+                place -= 1
+            }
+            sorted[place] = letter
+        }
+        swap(&sent, &later)
+    }
+
+    /// Where a node's letters lie.
+    @inline(__always)
+    func range(of node: UInt32) -> Range<Int> { begins[Int(node)]..<ends[Int(node)] }
+
+    @inline(__always)
+    subscript(i: Int) -> Letter { sorted[i] }
+}
+
+extension Simulation {
+    /// A divisor of the seals' and samples' intervals.
+    static let turnInterval = Interval.milliseconds(5)
+
+    /// Chooses the nodes that take turns. Asks to be called once, before the run begins.
+    func chooseTurns() {
+        for node in nodes {
+            let line = node.down.model.parameters
+            takesTurns[Int(node.index)] =
+                allowsTurns && !hasSharedLines && node.hasDown && !node.down.model.isFair
+                && capture?.node != node.index
+                && line.delay - line.jitter >= Simulation.turnInterval
+            if takesTurns[Int(node.index)] { turnNodes.append(node) }
+        }
+        let faultTimes = faults.flatMap { fault -> [UInt64] in
+            let begins = (Instant(nanoseconds: streamBegins) + fault.at).nanoseconds
+            return fault.lasts > .zero
+                ? [begins, (Instant(nanoseconds: begins) + fault.lasts).nanoseconds] : [begins]
+        }
+        faultBoundaries = faultTimes.sorted()
+    }
+
+    /// The boundary after `time`, and whether something looks at all nodes there.
+    func boundary(after time: UInt64) -> (at: UInt64, isWatched: Bool) {
+        let step = UInt64(Simulation.turnInterval.nanoseconds)
+        let origin = NodeClock.start.nanoseconds
+        let regular = origin + ((time - origin) / step + 1) * step
+        while nextFault < faultBoundaries.count, faultBoundaries[nextFault] <= time { nextFault += 1 }
+        let fault = nextFault < faultBoundaries.count ? faultBoundaries[nextFault] : .max
+        let sampleStep = UInt64(Simulation.sampleInterval.nanoseconds)
+        return (min(regular, fault), fault <= regular || (regular - origin) % sampleStep == 0)
+    }
+
+    /// What has reached the lines of all nodes that take turns until `time` is put through them.
+    func takeArrivals(through time: UInt64) {
+        post.sort(through: time)
+        for node in turnNodes { takeArrivals(of: node) }
+    }
+
+    /// Asks for sorted post.
+    private func takeArrivals(of node: SimNode) {
+        let range = post.range(of: node.index)
+        for i in range {
+            if i + Simulation.foresight < range.upperBound {
+                flights.foresee(post[i + Simulation.foresight].item)
+            }
+            let due = post[i]
+            now = due.at
+            count(.arrive, node)
+            arrive(due.item)
+        }
+    }
+
+    /// How many datagrams ahead memory is asked for.
+    private static let foresight = 4
+
+    /// Every node that takes turns does what it has to do until just before `end`.
+    func takeTurns(from begin: UInt64, until end: UInt64) {
+        post.sort(through: begin)
+        for node in turnNodes {
+            takeArrivals(of: node)
+            node.deliveries.foresee(flights, until: end)
+            while brokenOff == nil {
+                let delivery = node.deliveries.nextAt
+                let processor = node.processorAt
+                let next = min(delivery, min(processor, node.timerAt))
+                if next >= end { break }
+                now = max(next, begin)
+                let kind: Event.Kind
+                if delivery == next {
+                    kind = .deliver
+                    count(kind, node)
+                    deliver(node.deliveries.removeFirst())
+                } else if processor == next {
+                    kind = .processor
+                    count(kind, node)
+                    node.processorAt = .max
+                    processorFree(node)
+                } else {
+                    kind = .timer
+                    count(kind, node)
+                    timer(node)
+                }
+                if let oracle { oracle(self, Event(at: now, node: node.index, kind: kind)) }
+            }
+        }
+        now = begin
+    }
+}
