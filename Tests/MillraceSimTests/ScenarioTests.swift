@@ -41,6 +41,28 @@ import Testing
         }
     }
 
+    @Test func `a group that finds its parents is given none, and wants as many as its role does`() throws {
+        let scenario = try ScenarioTests.read(
+            """
+            name = "open"
+            [nodes]
+            sequencer = {}
+            seed = { role = "relay", count = 2 }
+            relay = { count = 3, bootstrap = ["seed"] }
+            replica = { count = 4, bootstrap = "seed", parents = ["relay"], parentCount = 5 }
+            """)
+        let groups = scenario.groups
+        #expect(groups.map(\.name) == ["sequencer", "relay", "seed", "replica"])
+        #expect(groups[1].parents == [] && groups[1].parentCount == 4)
+        #expect(groups[2].bootstrap == [] && groups[2].parents == ["sequencer"])
+        #expect(groups[3].parents == ["relay"] && groups[3].parentCount == 5)
+        #expect(groups[3].bootstrap == ["seed"])
+        #expect(throws: ScenarioError.self) {
+            try ScenarioTests.read(
+                "name = \"x\"\n[nodes]\nsequencer = {}\nreplica = { bootstrap = [\"sequencer\"] }")
+        }
+    }
+
     @Test(arguments: [UInt64(1), 7, 99, 1_234, 5_678, 99_999])
     func `what the swarm draws reads back from its file`(seed: UInt64) throws {
         let scenario = Swarm.scenario(seed)

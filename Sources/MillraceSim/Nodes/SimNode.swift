@@ -12,6 +12,8 @@ final class SimNode {
     let role: NodeRole
     let region: Int
     let keys: StaticKeyPair
+    /// Signs its peer record, where nodes find each other; the session keys follow from it.
+    let recordKey: SigningKey?
     let processor: ProcessorModel
     var clock: NodeClock
 
@@ -19,6 +21,8 @@ final class SimNode {
     var core: (any StreamCore)?
     var replica: ReplicaCore?
     var parents: [UInt32] = []
+    /// Whom it asks for others.
+    var bootstrap: [UInt32] = []
 
     let up: Line
     let down: Line
@@ -71,7 +75,7 @@ final class SimNode {
 
     init(
         index: UInt32, name: String, group: Int, role: NodeRole, region: Int, keys: StaticKeyPair,
-        processor: ProcessorModel, clock: NodeClock, link: AccessLink, seed: Seed
+        recordKey: SigningKey?, processor: ProcessorModel, clock: NodeClock, link: AccessLink, seed: Seed
     ) {
         self.index = index
         self.name = name
@@ -79,6 +83,7 @@ final class SimNode {
         self.role = role
         self.region = region
         self.keys = keys
+        self.recordKey = recordKey
         self.processor = processor
         self.clock = clock
         up = Line(index: index * 2, leg: .nodeUp, link.up, seed: seed)

@@ -43,6 +43,7 @@ extension NodeResult {
             ("stalls", .integer(Int64(stalls))), ("longestStallMs", .number(longestStallMs)),
             ("appliedHeight", .unsigned(appliedHeight)), ("heightsBehind", .unsigned(heightsBehind)),
             ("heightAtStreamEnd", .unsigned(heightAtStreamEnd)),
+            ("parents", .integer(Int64(parents))), ("parentsFound", .integer(Int64(parentsFound))),
             ("processorShare", .number(processorShare)),
             ("bytes", received.json), ("datagrams", .unsigned(datagramsReceived)), ("bytesSent", sent.json),
             (

@@ -147,6 +147,7 @@ public final class Simulation {
             signingKey: signingKey)
         config.parityCount = scenario.parityCount
         config.serving = Simulation.serving(sequencer, scenario)
+        config.membership = Simulation.membership(sequencer, scenario, nodes)
         sequencerCore = SequencerCore(
             config: config, state: state, seed: Simulation.seed(sequencer, seed),
             now: sequencer.clock.local(now))
@@ -515,8 +516,9 @@ public final class Simulation {
         if node.role == .replica {
             let state = State(seed: Seed(seed))
             for part in genesis { try Simulation.apply(part, to: state) }
-            let config = ReplicaConfig(
+            var config = ReplicaConfig(
                 stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
+            config.membership = Simulation.membership(node, scenario, nodes)
             let core = ReplicaCore(config: config, state: state, seed: coreSeed, now: local)
             node.replica = core
             node.core = core
@@ -524,6 +526,7 @@ public final class Simulation {
             var config = RelayConfig(
                 stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
             config.serving = Simulation.serving(node, scenario)
+            config.membership = Simulation.membership(node, scenario, nodes)
             node.core = RelayCore(config: config, seed: coreSeed, now: local)
         }
     }

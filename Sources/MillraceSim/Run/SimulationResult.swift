@@ -26,6 +26,9 @@ public struct NodeResult: Sendable {
     public var datagramsReceived: UInt64 = 0
     public var sent = ByteLedger()
     public var repairs = Repairs()
+    /// Peers that sent it stripes at the end, and how many of them it had found itself.
+    public var parents = 0
+    public var parentsFound = 0
     /// Share of the run in which its processor worked.
     public var processorShare = 0.0
     public var shortage: Shortage?
@@ -188,6 +191,8 @@ extension Simulation {
             timedOut: statistics.repairsTimedOut, heightsCaughtUp: statistics.heightsCaughtUp,
             slicesRecovered: statistics.slicesRecovered)
         result.datagramsReceived = node.ledger.handedDatagrams
+        result.parents = node.core?.peers.count { $0.isParent && $0.stripesFrom > 0 } ?? 0
+        result.parentsFound = Int(clamping: statistics.parentsFound)
         result.processorShare = Double(node.busyNanoseconds) / Double(runEnds - NodeClock.start.nanoseconds)
         result.stopped = node.stops.first.map { "\($0)" }
         let tip = UInt64(sealedAt.count)

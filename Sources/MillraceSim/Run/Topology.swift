@@ -24,9 +24,11 @@ extension Simulation {
                     ? 0
                     : group.regions[i % group.regions.count]
                         .regionIndex(in: scenario.latency)
+                let secret = Blake2b.hash(Array("\(name) \(seed)".utf8))
+                let recordKey = scenario.isOpen ? SigningKey(seed: secret) : nil
                 let node = SimNode(
                     index: index, name: name, group: g, role: group.role, region: region,
-                    keys: StaticKeyPair(privateKey: Blake2b.hash(Array("\(name) \(seed)".utf8))),
+                    keys: recordKey?.agreementKeys ?? StaticKeyPair(privateKey: secret), recordKey: recordKey,
                     processor: group.processor, clock: clock, link: group.link, seed: linkSeed)
                 nodes.append(node)
             }
@@ -58,7 +60,31 @@ extension Simulation {
             candidates = keyed.prefix(count).map { candidates[$0] }
             node.parents = candidates.map(\.index)
             for parent in candidates { taken[Int(parent.index)] += 1 }
+            var known = nodes.filter {
+                $0 !== node && group.bootstrap.contains(scenario.groups[$0.group].name)
+            }
+            while node.bootstrap.count < Simulation.bootstrapPeers, !known.isEmpty {
+                node.bootstrap.append(known.remove(at: Int(draws.below(UInt64(known.count)))).index)
+            }
         }
+    }
+
+    static let bootstrapPeers = 2
+
+    /// A node's part in an open network; in others none.
+    static func membership(_ node: SimNode, _ scenario: Scenario, _ nodes: [SimNode]) -> MembershipConfig {
+        var membership = MembershipConfig()
+        guard scenario.isOpen else { return membership }
+        if node.role != .replica {
+            membership.recordKey = node.recordKey
+            membership.addresses = [node.address]
+        }
+        membership.bootstrap = node.bootstrap.map {
+            PeerEndpoint(key: nodes[Int($0)].keys.publicKey, address: nodes[Int($0)].address)
+        }
+        membership.findsParents = !node.bootstrap.isEmpty
+        membership.parentsWanted = scenario.groups[node.group].parentCount
+        return membership
     }
 
     static func seed(_ node: SimNode, _ seed: UInt64) -> Seed {

@@ -46,6 +46,8 @@ public struct NodeGroup: Hashable, Sendable {
     public var parents: [String] = []
     /// Parents of each node; at most as many as those groups have nodes.
     public var parentCount = 2
+    /// Groups of which each node knows two to ask: it finds its parents itself, `parentCount` with those it was given.
+    public var bootstrap: [String] = []
     /// The fewest parity stripes to subscribe to.
     public var parityStripes = 1
     /// What the node says its link can receive; 0 for nothing said.
@@ -166,6 +168,9 @@ public struct Scenario: Hashable, Sendable {
             return x != y ? x < y : a.name < b.name
         }
     }
+
+    /// Whether any node looks for its parents: then all that serve are listed.
+    var isOpen: Bool { groups.contains { !$0.bootstrap.isEmpty } }
 
     public var nodeCount: Int { groups.reduce(0) { $0 + $1.count } }
 }

@@ -128,7 +128,8 @@ extension Scenario {
     // MARK: Nodes
 
     private static let nodeKeys = [
-        "role", "count", "link", "down", "up", "behind", "region", "parents", "parentCount", "parityMin",
+        "role", "count", "link", "down", "up", "behind", "region", "parents", "parentCount", "bootstrap",
+        "parityMin",
         "linkMbit",
         "driftPPM", "skewMs", "processor",
     ]
@@ -204,7 +205,7 @@ extension Scenario {
             }
         }
         if group.role == .sequencer {
-            guard !section.has("parents"), !section.has("parentCount") else {
+            guard !section.has("parents"), !section.has("parentCount"), !section.has("bootstrap") else {
                 throw section.wrong("parents", "a sequencer follows nobody")
             }
         } else {
@@ -218,7 +219,17 @@ extension Scenario {
                     "\"\(parent)\" is no group of relays, nor the sequencer"
                         + Suggestion.hint(for: parent, among: known))
             }
-            group.parentCount = try section.integer("parentCount", 1...64) ?? 2
+            group.bootstrap = try section.strings("bootstrap") ?? []
+            for name in group.bootstrap where !relays.contains(name) {
+                throw section.wrong(
+                    "bootstrap",
+                    "\"\(name)\" is no group of relays" + Suggestion.hint(for: name, among: relays))
+            }
+            // One that finds its parents is given none, unless it says so.
+            let isOpen = !group.bootstrap.isEmpty
+            if isOpen, !section.has("parents") { group.parents = [] }
+            group.parentCount =
+                try section.integer("parentCount", 1...64) ?? (!isOpen ? 2 : group.role == .relay ? 4 : 8)
         }
         group.parityStripes = min(
             try section.integer("parityMin", 0...16) ?? group.parityStripes, parityCount)

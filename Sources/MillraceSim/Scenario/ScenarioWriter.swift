@@ -64,8 +64,13 @@ extension NodeGroup {
         }
         if let behind { lines.append("behind = \(Scenario.quoted(behind))") }
         if role != .sequencer {
-            lines.append("parents = [\(parents.map(Scenario.quoted).joined(separator: ", "))]")
+            if !parents.isEmpty {
+                lines.append("parents = [\(parents.map(Scenario.quoted).joined(separator: ", "))]")
+            }
             lines.append("parentCount = \(parentCount)")
+            if !bootstrap.isEmpty {
+                lines.append("bootstrap = [\(bootstrap.map(Scenario.quoted).joined(separator: ", "))]")
+            }
             lines.append("parityMin = \(parityStripes)")
         }
         if driftPPM > 0 { lines.append("driftPPM = \(driftPPM)") }
