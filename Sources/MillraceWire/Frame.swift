@@ -66,6 +66,15 @@ public struct StreamStatus: Hashable, Sendable, BitwiseCopyable {
     }
 }
 
+/// Which copies of slice headers a contract has: the first as soon as it is there, another when the next slice's header is
+/// there. What takes the first one in a burst of losses seldom takes a copy that follows 10 ms later.
+public struct HeaderCopies: OptionSet, Hashable, Sendable, BitwiseCopyable {
+    public let rawValue: UInt8
+    @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
+    public static let first = HeaderCopies(rawValue: 1)
+    public static let later = HeaderCopies(rawValue: 2)
+}
+
 /// A contract as asked for or granted: which stripes of which cadence, with or without slice headers, for how long, and
 /// how fast the child wants to be sent to.
 public struct ContractTerms: Hashable, Sendable, BitwiseCopyable {
@@ -73,19 +82,19 @@ public struct ContractTerms: Hashable, Sendable, BitwiseCopyable {
     public var serial: UInt32
     public var cadence: Cadence
     public var stripes: StripeSet
-    public var withHeaders: Bool
+    public var headers: HeaderCopies
     public var leaseMilliseconds: UInt32
     /// What the child's link can spare for this parent; 0 when the child does not know.
     public var budgetKilobitsPerSecond: UInt32
     @inlinable public init(
-        serial: UInt32, cadence: Cadence = .c0, stripes: StripeSet, withHeaders: Bool,
+        serial: UInt32, cadence: Cadence = .c0, stripes: StripeSet, headers: HeaderCopies,
         leaseMilliseconds: UInt32,
         budgetKilobitsPerSecond: UInt32 = 0
     ) {
         self.serial = serial
         self.cadence = cadence
         self.stripes = stripes
-        self.withHeaders = withHeaders
+        self.headers = headers
         self.leaseMilliseconds = leaseMilliseconds
         self.budgetKilobitsPerSecond = budgetKilobitsPerSecond
     }

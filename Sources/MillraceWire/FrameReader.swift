@@ -184,12 +184,12 @@ public struct FrameReader: ~Escapable {
     private mutating func terms() throws(ByteError) -> ContractTerms {
         let serial = try u32Varint()
         let cadence = try cadence()
-        let flags = try flags(atMost: 1)
+        let flags = try flags(atMost: 3)
         let stripes = try stripes()
         let lease = try u32Varint()
         guard lease <= FrameLimits.leaseMillisecondsMax else { throw outOfRange() }
         return ContractTerms(
-            serial: serial, cadence: cadence, stripes: stripes, withHeaders: flags == 1,
+            serial: serial, cadence: cadence, stripes: stripes, headers: HeaderCopies(rawValue: flags),
             leaseMilliseconds: lease,
             budgetKilobitsPerSecond: try u32Varint())
     }

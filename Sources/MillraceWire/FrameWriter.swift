@@ -262,7 +262,7 @@ public struct FrameWriter {
         precondition(terms.leaseMilliseconds <= FrameLimits.leaseMillisecondsMax)
         put(varint: UInt64(terms.serial))
         put(terms.cadence)
-        put(UInt8(terms.withHeaders ? 1 : 0))
+        put(terms.headers.rawValue & 3)
         put(terms.stripes)
         put(varint: UInt64(terms.leaseMilliseconds))
         put(varint: UInt64(terms.budgetKilobitsPerSecond))

@@ -15,11 +15,13 @@ final class Child {
     /// Catch-up: sent when nothing else waits.
     var bulk = WorkQueue(minimumCapacity: 2_048)
     var dropped: UInt64 = 0
+    /// The slice whose header is owed once more when the next one is there.
+    var headerOwedLater: SliceKey?
     var nextStatusAt: Instant
 
     /// A child that has asked for repair or catch-up without a contract has the empty one.
     init(pacingKilobitsPerSecond: UInt32, now: Instant) {
-        terms = ContractTerms(serial: 0, stripes: .empty, withHeaders: false, leaseMilliseconds: 0)
+        terms = ContractTerms(serial: 0, stripes: .empty, headers: [], leaseMilliseconds: 0)
         leaseUntil = now
         pacer = Pacer(kilobitsPerSecond: pacingKilobitsPerSecond, now: now)
         nextStatusAt = now
@@ -34,11 +36,13 @@ final class Child {
     func end(serial: UInt32) {
         terms.serial = serial
         terms.stripes = .empty
-        terms.withHeaders = false
+        terms.headers = []
         live.removeAll()
     }
 
-    func isOwed(now: Instant) -> Bool { now < leaseUntil && (terms.withHeaders || !terms.stripes.isEmpty) }
+    func isOwed(now: Instant) -> Bool {
+        now < leaseUntil && (!terms.headers.isEmpty || !terms.stripes.isEmpty)
+    }
 
     var isIdle: Bool { repairs.isEmpty && live.isEmpty && bulk.isEmpty }
     var waiting: Int { repairs.waiting + live.waiting + bulk.waiting }

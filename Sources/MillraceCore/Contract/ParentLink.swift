@@ -46,7 +46,7 @@ struct ParentLink {
     var renewAt: Instant = .zero
     var subscribeAttempts = 0
     var stripes = StripeSet.empty
-    var withHeaders = false
+    var headers: HeaderCopies = []
 
     // Does it keep it?
 

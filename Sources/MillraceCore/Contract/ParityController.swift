@@ -39,6 +39,8 @@ struct ParityController {
     private(set) var loss65536 = 0
     /// Smoothed variance of a slice's losses over their mean, in 1/16: 16 when shreds are lost one by one.
     private(set) var dispersion16 = ParityController.dispersionMin16
+    /// Shreds are lost now and then: more than noise, or more than a quarter of it since it last was more.
+    private(set) var isLossy = false
     private var dataCount16 = 16
     private var decideAt = Instant.zero
     private var quiet = 0
@@ -76,6 +78,7 @@ struct ParityController {
             return true
         }
         loss65536 += (loss - loss65536) / (loss > loss65536 ? 2 : 8)
+        isLossy = loss65536 >= ParityController.noise65536 / (isLossy ? 4 : 1)
         dispersion16 += (dispersion - dispersion16) / (dispersion > dispersion16 ? 2 : 8)
         let wanted = min(max(stripesFor(roundTrip), floor), max(ceiling, floor))
         if wanted > stripes {

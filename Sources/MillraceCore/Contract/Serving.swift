@@ -97,14 +97,25 @@ final class Serving {
     func forward(_ record: SliceRecord, _ shreds: StripeSet, withHeader: Bool = false) {
         for peer in children {
             guard let child = peer.child, child.isOwed(now: endpoint.now) else { continue }
-            let work = Work(
-                key: record.key, shreds: shreds.intersection(child.terms.stripes),
-                withHeader: withHeader && child.terms.withHeaders, request: nil)
-            if work.count == 0 { continue }
-            if child.live.waiting + work.count > config.queuedShredsMax || !child.live.append(work) {
-                child.dropped &+= UInt64(work.count)
-                endpoint.statistics.shredsDropped &+= UInt64(work.count)
+            if withHeader, child.terms.headers.contains(.later) {
+                if let before = child.headerOwedLater {
+                    queue(Work(key: before, shreds: .empty, withHeader: true, request: nil), for: child)
+                }
+                child.headerOwedLater = record.key
             }
+            queue(
+                Work(
+                    key: record.key, shreds: shreds.intersection(child.terms.stripes),
+                    withHeader: withHeader && child.terms.headers.contains(.first), request: nil),
+                for: child)
+        }
+    }
+
+    private func queue(_ work: Work, for child: Child) {
+        if work.count == 0 { return }
+        if child.live.waiting + work.count > config.queuedShredsMax || !child.live.append(work) {
+            child.dropped &+= UInt64(work.count)
+            endpoint.statistics.shredsDropped &+= UInt64(work.count)
         }
     }
 

@@ -51,6 +51,8 @@ final class Following {
     /// Parity in hand of slices from `next` on: while there is none, there is nothing to solve.
     var equations = 0
     var solver = WindowSolver()
+    /// Headers are worth sending twice.
+    private var isLossy = false
     /// When a header last came.
     var lastHeaderAt: Instant = .zero
     /// Loss is counted from this height on: slices from before a change of plan tell nothing.
@@ -220,17 +222,18 @@ final class Following {
 
     /// Deals the stripes anew over the usable parents and asks each whose share changed.
     func replan(now: Instant) {
-        let fresh = StripePlan(usable: parents.map(\.isUsable), parityStripes: parity.stripes)
+        let fresh = StripePlan(
+            usable: parents.map(\.isUsable), parityStripes: parity.stripes, isLossy: isLossy)
         plan = fresh
         countLossFrom = max(headerTip, next) + 50
         for i in parents.indices {
-            if parents[i].stripes == fresh.stripes[i], parents[i].withHeaders == fresh.withHeaders[i],
+            if parents[i].stripes == fresh.stripes[i], parents[i].headers == fresh.headers[i],
                 parents[i].acceptedSerial == parents[i].serial || !parents[i].isConnected
             {
                 continue
             }
             parents[i].stripes = fresh.stripes[i]
-            parents[i].withHeaders = fresh.withHeaders[i]
+            parents[i].headers = fresh.headers[i]
             parents[i].serial &+= 1
             parents[i].subscribeAttempts = 0
             parents[i].resetDebt()
@@ -246,7 +249,7 @@ final class Following {
         guard let peer = peer(i) else { return }
         let usable = max(parents.count { $0.isUsable }, 1)
         let terms = ContractTerms(
-            serial: parents[i].serial, stripes: parents[i].stripes, withHeaders: parents[i].withHeaders,
+            serial: parents[i].serial, stripes: parents[i].stripes, headers: parents[i].headers,
             leaseMilliseconds: ParentLink.leaseMilliseconds,
             budgetKilobitsPerSecond: config.linkKilobitsPerSecond / UInt32(usable))
         endpoint.send(.subscribe(terms), to: peer)
@@ -599,9 +602,13 @@ final class Following {
             roundTrip = max(roundTrip, measured.current)
             queued = max(queued, measured.queued)
         }
-        if parity.decide(roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now) {
-            replan(now: now)
+        var isChanged = parity.decide(
+            roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now)
+        if isLossy != parity.isLossy {
+            isLossy = parity.isLossy
+            isChanged = true
         }
+        if isChanged { replan(now: now) }
     }
 
     /// Notes an offence and closes the session of a peer that goes on.

@@ -59,7 +59,7 @@ private func sample(_ body: (inout FrameWriter) -> Bool) -> [UInt8] {
 func frameSamples() -> [[UInt8]] {
     let key = SliceKey(firstHeight: 1_234, index: 1)
     let terms = ContractTerms(
-        serial: 3, cadence: .c0, stripes: .allData, withHeaders: true, leaseMilliseconds: 1_000,
+        serial: 3, cadence: .c0, stripes: .allData, headers: .first, leaseMilliseconds: 1_000,
         budgetKilobitsPerSecond: 5_000)
     let frames: [Frame] = [
         .subscribe(terms), .accept(terms), .unsubscribe(serial: 9, cadence: .c1),
