@@ -41,6 +41,8 @@ struct ParityController {
     private(set) var dispersion16 = ParityController.dispersionMin16
     /// Shreds are lost now and then: more than noise, or more than a quarter of it since it last was more.
     private(set) var isLossy = false
+    /// And they come in bursts: a slice's losses vary at least twice as much as if they came one by one.
+    var isBursty: Bool { isLossy && dispersion16 >= 2 * ParityController.dispersionMin16 }
     private var dataCount16 = 16
     private var decideAt = Instant.zero
     private var quiet = 0

@@ -51,8 +51,8 @@ final class Following {
     /// Parity in hand of slices from `next` on: while there is none, there is nothing to solve.
     var equations = 0
     var solver = WindowSolver()
-    /// Headers are worth sending twice.
-    private var isLossy = false
+    /// Losses are such that headers are worth a copy that comes later.
+    private var headersAgain = false
     /// When a header last came.
     var lastHeaderAt: Instant = .zero
     /// Loss is counted from this height on: slices from before a change of plan tell nothing.
@@ -223,7 +223,8 @@ final class Following {
     /// Deals the stripes anew over the usable parents and asks each whose share changed.
     func replan(now: Instant) {
         let fresh = StripePlan(
-            usable: parents.map(\.isUsable), parityStripes: parity.stripes, isLossy: isLossy)
+            usable: parents.map(\.isUsable), parityStripes: parity.stripes,
+            sendsHeadersAgain: headersAgain)
         plan = fresh
         countLossFrom = max(headerTip, next) + 50
         for i in parents.indices {
@@ -604,8 +605,9 @@ final class Following {
         }
         var isChanged = parity.decide(
             roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now)
-        if isLossy != parity.isLossy {
-            isLossy = parity.isLossy
+        let again = parents.count(where: \.isUsable) > 1 ? parity.isBursty : parity.isLossy
+        if headersAgain != again {
+            headersAgain = again
             isChanged = true
         }
         if isChanged { replan(now: now) }

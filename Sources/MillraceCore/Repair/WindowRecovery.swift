@@ -221,6 +221,7 @@ extension Following {
         let perSlice = Limits.miniBlockInterval.nanoseconds / Int64(max(header.sliceCount, 1))
         let within = min(
             slices, Int(roundTrip().nanoseconds / max(perSlice, 1)) + Following.slicesOfPatience)
-        return bought * (65_536 - parity.loss65536) * within / 65_536
+        // Rounded up: what is asked for beside parity that comes all the same is waste.
+        return (bought * (65_536 - parity.loss65536) * within + 65_535) / 65_536
     }
 }
