@@ -593,6 +593,8 @@ final class Following {
         }
     }
 
+    static let longRoundTrip = Interval.milliseconds(200)
+
     /// Buys more or less parity when the measured loss says so.
     func reviewParity(now: Instant) {
         guard next > 0, let header = store.entry(next - 1)?.firstHeader, header.dataCount > 0 else { return }
@@ -605,7 +607,10 @@ final class Following {
         }
         var isChanged = parity.decide(
             roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now)
-        let again = parents.count(where: \.isUsable) > 1 ? parity.isBursty : parity.isLossy
+        // A third copy is dear: it pays where a header asked for takes long, and losses take both at once.
+        let again =
+            parents.count(where: \.isUsable) > 1
+            ? parity.isBursty && roundTrip >= Following.longRoundTrip : parity.isLossy
         if headersAgain != again {
             headersAgain = again
             isChanged = true
