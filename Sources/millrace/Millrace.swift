@@ -18,6 +18,7 @@ struct Millrace: ParsableCommand {
             Replay.self,
             Impair.self,
             Profiles.self,
+            Status.self,
             Keys.self,
             Config.self,
             Generate.self,

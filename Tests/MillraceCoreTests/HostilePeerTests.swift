@@ -9,13 +9,14 @@ import Testing
 @testable import MillraceCore
 
 /// A peer with a real session that says whatever it likes.
-private final class Liar: StreamCore {
+final class Liar: StreamCore {
     let sessions: SessionTable
     var peer: SessionID?
     var say: (() -> [UInt8]?)?
     private var pool = BufferPool(slots: 64)
     private var now: Instant
     private(set) var heard = 0
+    private let parent: PeerEndpoint?
 
     init(_ identity: StreamIdentity, seed: Seed, now: Instant, parent: PeerEndpoint?) {
         let config = SessionConfig(
@@ -23,6 +24,14 @@ private final class Liar: StreamCore {
             startMicroseconds: identity.startMicroseconds)
         sessions = SessionTable(config: config, seed: seed, now: now)
         self.now = now
+        self.parent = parent
+        if let parent { _ = sessions.connect(to: parent.key, at: parent.address, now: now) }
+    }
+
+    /// Forgets its session and begins another.
+    func reconnect(now: Instant) {
+        if let peer { sessions.close(peer, now: now) }
+        peer = nil
         if let parent { _ = sessions.connect(to: parent.key, at: parent.address, now: now) }
     }
 
@@ -66,7 +75,7 @@ private final class Liar: StreamCore {
 }
 
 @Suite(.serialized) struct HostilePeerTests {
-    private func addLiar(_ mesh: Mesh, _ name: String, parent: Mesh.Node?) -> (Mesh.Node, Liar) {
+    func addLiar(_ mesh: Mesh, _ name: String, parent: Mesh.Node?) -> (Mesh.Node, Liar) {
         let liar = Liar(
             mesh.stream(name), seed: Seed(99), now: mesh.now,
             parent: parent.map { PeerEndpoint(key: $0.keys.publicKey, address: $0.address) })

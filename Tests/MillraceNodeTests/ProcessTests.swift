@@ -134,6 +134,36 @@ struct Program {
         #expect(run.output.isEmpty)
     }
 
+    @Test func `a running node says how it is to whoever may open its status socket`() throws {
+        let socket = FileManager.default.temporaryDirectory
+            .appendingPathComponent("mr-\(UUID().uuidString.prefix(8)).sock").path
+        let node = Process()
+        node.executableURL = Program.url
+        node.arguments = [
+            "sequencer", "--source", "generate:idle?seconds=60", "--listen", "127.0.0.1:0", "--status-socket",
+            socket,
+        ]
+        node.standardError = FileHandle.nullDevice
+        try node.run()
+        defer {
+            node.terminate()
+            node.waitUntilExit()
+            // A node that ends takes its socket with it.
+            #expect(!FileManager.default.fileExists(atPath: socket))
+        }
+        var asked = try Program(["status", "--json", "--status-socket", socket], seconds: 30)
+        for _ in 0..<100 where asked.status != 0 {
+            Thread.sleep(forTimeInterval: 0.1)
+            asked = try Program(["status", "--json", "--status-socket", socket], seconds: 30)
+        }
+        #expect(asked.object["role"] as? String == "sequencer", "\(asked.errors)")
+        #expect((asked.object["peers"] as? [Any])?.isEmpty == true)
+        let plain = try Program(["status", "--peers", "--status-socket", socket], seconds: 30)
+        #expect(plain.status == 0 && plain.output.hasPrefix("sequencer mill://"), "\(plain.output)")
+        let nobody = try Program(["status", "--status-socket", "/nowhere.sock"], seconds: 30)
+        #expect(nobody.status == 1 && nobody.errors.contains("no node answers at /nowhere.sock"))
+    }
+
     @Test func `a port in use is told, not crashed on`() throws {
         let first = Process()
         first.executableURL = Program.url

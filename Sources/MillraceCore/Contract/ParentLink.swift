@@ -50,6 +50,9 @@ struct ParentLink {
 
     // Does it keep it?
 
+    /// Its score says that others should have its stripes, if they can (Spec 66.7).
+    var isDeferred = false
+
     /// Slices and shreds it owed since it last sent one, and since when.
     var owedSlices = 0
     var owedShreds = 0

@@ -14,6 +14,8 @@ final class Serving {
     static let statusInterval = Interval.milliseconds(50)
 
     private let config: ServingConfig
+    /// See `ServingConfig`.
+    var withheldPerMille: Int
     private let endpoint: Endpoint
     private let store: SliceStore
     /// Peers with a child contract, in the order of their session slots.
@@ -29,6 +31,7 @@ final class Serving {
         self.config = config
         self.endpoint = endpoint
         self.store = store
+        withheldPerMille = config.withheldPerMille
     }
 
     // MARK: Contracts
@@ -105,7 +108,7 @@ final class Serving {
             }
             queue(
                 Work(
-                    key: record.key, shreds: shreds.intersection(child.terms.stripes),
+                    key: record.key, shreds: given(shreds.intersection(child.terms.stripes), of: record.key),
                     withHeader: withHeader && child.terms.headers.contains(.first), request: nil),
                 for: child)
         }
@@ -117,6 +120,19 @@ final class Serving {
             child.dropped &+= UInt64(work.count)
             endpoint.statistics.shredsDropped &+= UInt64(work.count)
         }
+    }
+
+    /// All that is owed, unless this is a cheat in a test: then it leaves out shreds that a hash of their place picks.
+    private func given(_ shreds: StripeSet, of key: SliceKey) -> StripeSet {
+        if withheldPerMille == 0 { return shreds }
+        var given = shreds
+        for index in 0..<StripeSet.stripesMax where shreds.contains(index) {
+            let place = key.firstHeight &* 64 &+ UInt64(index)
+            var mixed = (place ^ place >> 29) &* 0x9E37_79B9_7F4A_7C15
+            mixed ^= mixed >> 32
+            if mixed % 1_000 < UInt64(max(withheldPerMille, 0)) { given.remove(index) }
+        }
+        return given
     }
 
     // MARK: Requests

@@ -54,6 +54,8 @@ public struct ServingConfig: Sendable {
     public var queuedShredsMax = 2_048
     /// Bytes of slices kept for repair and catch-up.
     public var retentionBytesMax = 256 * 1_048_576
+    /// Of a thousand shreds that contracts owe, how many are left out: a relay that cheats, for tests and simulations.
+    package var withheldPerMille = 0
     public init() {}
 }
 

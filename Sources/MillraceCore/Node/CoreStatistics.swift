@@ -63,6 +63,16 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var shredsDropped: UInt64 = 0
     public var stripesMoved: UInt64 = 0
     public var offences: UInt64 = 0
+    public var peersBanned: UInt64 = 0
+    /// Control frames over a peer's allowance, dropped unread.
+    public var framesRefused: UInt64 = 0
+    /// Sessions that moved to an address after it was proven.
+    public var pathsMoved: UInt64 = 0
+    /// Pauses of this node itself (a stopped process, a busy machine): nobody was judged by them.
+    public var localFaults: UInt64 = 0
+    /// Under load: cookies sent instead of answers; and sessions refused because their host or neighbourhood had its share.
+    public var cookiesSent: UInt64 = 0
+    public var sessionsCrowdedOut: UInt64 = 0
 
     /// Every height up to here is complete (for a sequencer: sealed).
     public var completeThrough: UInt64 = 0
@@ -110,6 +120,8 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var isSilent: Bool
     /// A parent that was found and not configured.
     public var isDiscovered: Bool
+    /// Every term of its score, and what it leads to.
+    public var score: ScoreReport
 }
 
 extension CoreStatistics {
@@ -133,6 +145,9 @@ extension CoreStatistics {
         repairsTimedOut &+= other.repairsTimedOut
         shredsDropped &+= other.shredsDropped
         offences &+= other.offences
+        peersBanned &+= other.peersBanned
+        framesRefused &+= other.framesRefused
+        pathsMoved &+= other.pathsMoved
     }
 }
 

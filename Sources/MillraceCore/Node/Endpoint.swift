@@ -17,6 +17,7 @@ final class Endpoint {
     let sessions: SessionTable
     let payloads: PayloadForm
     var statistics = CoreStatistics()
+    var scores: ScoreBoard
     /// The latest time the shell told.
     private(set) var now: Instant
     /// By the session's slot.
@@ -33,6 +34,7 @@ final class Endpoint {
         self.sessions = sessions
         self.payloads = payloads
         self.now = now
+        scores = ScoreBoard(now: now)
         withOpenDatagram.reserveCapacity(128)
     }
 
@@ -42,6 +44,14 @@ final class Endpoint {
     // MARK: Outputs
 
     func emit(_ event: CoreEvent) { _ = events.append(event) }
+
+    /// Counts an offence, holds it against the peer's score, and reports it. `bytes`: of a forged shred or header.
+    func note(_ offence: Offence, of peer: Peer, bytes: Int = 0) {
+        statistics.offences &+= 1
+        peer.offences += 1
+        peer.score.offended(bytes: bytes, now: now)
+        emit(.offence(peer.address, offence))
+    }
 
     func popOutput() -> CoreOutput? {
         if let event = events.popFirst() { return .event(event) }
@@ -79,6 +89,7 @@ final class Endpoint {
         let index = Int(peer.session.index)
         if index < peers.count, peers[index] === peer { peers[index] = nil }
         connected.removeAll { $0 === peer }
+        scores.remember(peer.key, peer.score, now: now)
         withOpenDatagram.removeAll { $0 === peer }
         if let open = peer.open {
             uncount(pool.bytes(of: open), count: peer.openCount)
@@ -136,6 +147,25 @@ final class Endpoint {
         peer.openCount = writer.count
         statistics.sent.control &+= UInt64(writer.count - before)
         return true
+    }
+
+    /// Sends PING to an address that the peer has been seen at and not proven, in a datagram of its own: 29 bytes, and nothing
+    /// else goes there.
+    func sendProbe(_ token: UInt32, to peer: Peer, at address: PeerAddress) {
+        guard let handle = pool.take() else { return }
+        let buffer = pool.bytes(of: handle)
+        guard let base = buffer.baseAddress else { return pool.release(handle) }
+        var writer = FrameWriter(
+            base: base + SessionTable.headerBytes, capacity: WireLimits.framesBytesMax, count: 0)
+        guard writer.append(.ping(token)),
+            let count = sessions.seal(buffer, plaintextCount: writer.count, for: peer.session, now: now)
+        else { return pool.release(handle) }
+        statistics.sent.control &+= UInt64(writer.count)
+        statistics.sent.session &+= UInt64(count - writer.count)
+        statistics.datagramsSent &+= 1
+        peer.bytesSent &+= UInt64(count)
+        let stored = datagrams.append(OutgoingDatagram(buffer: handle, count: count, to: address))
+        precondition(stored, "more datagrams than buffers")
     }
 
     func sendRefusal(

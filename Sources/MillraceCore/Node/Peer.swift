@@ -35,19 +35,37 @@ final class Peer {
     var nextPingAt: Instant
     var pingsSent = 0
 
+    /// What it has done, and what follows from it.
+    var score: PeerScore
+    var judging = Judging()
+    var allowance: FrameAllowance
+    /// A frame was over its allowance since the last turn.
+    var isFlooding = false
+    /// An address it has been seen at and has not proven.
+    var path: PathProbe?
+    /// No address is probed before this: it answered with a token that was never sent.
+    var pathBlockedUntil = Instant.zero
+
     var offences = 0
     var bytesReceived: UInt64 = 0
     var bytesSent: UInt64 = 0
 
-    init(session: SessionID, key: Hash32, address: PeerAddress, now: Instant) {
+    init(session: SessionID, key: Hash32, address: PeerAddress, score: PeerScore, now: Instant) {
         self.session = session
         self.key = key
         self.address = address
+        self.score = score
+        self.score.beginSession(now: now)
+        allowance = FrameAllowance(now: now)
         lastReceivedAt = now
         nextPingAt = now
     }
+}
 
-    /// Offences before the session is closed. One garbled frame or forged shred cannot come from the wire (datagrams are
-    /// authenticated), but a peer that relays in good faith may be mistaken once.
-    static let offencesMax = 3
+/// A question sent to an address that a session was seen at: only who receives there knows the token (Spec 50.5, rule 4).
+struct PathProbe: BitwiseCopyable {
+    let address: PeerAddress
+    let token: UInt32
+    var attempts = 0
+    var nextAt = Instant.zero
 }

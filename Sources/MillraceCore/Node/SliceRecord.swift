@@ -30,6 +30,8 @@ final class SliceRecord {
     var attempts = 0
     /// Parity in hand that `Following.equations` counts.
     var equations = 0
+    /// Parents whose part in it has been judged, by index.
+    var judgedOf: UInt64 = 0
     /// Fetched by catch-up, so nothing comes by contract.
     var isBacklog = false
 

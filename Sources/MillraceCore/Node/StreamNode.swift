@@ -18,8 +18,6 @@ final class StreamNode {
     static let quickPings = 4
     static let quickPingInterval = Interval.milliseconds(100)
     static let statusInterval = Interval.milliseconds(200)
-    static let banInterval = Interval.seconds(60)
-    static let bannedMax = 64
 
     let endpoint: Endpoint
     let store: SliceStore
@@ -29,8 +27,10 @@ final class StreamNode {
     let evidence: EvidenceFlood
     private var nextPeerTurn: Instant
     private var nextStatusAt: Instant
-    /// Peers that broke the rules too often, and until when they are not let in again.
-    private var banned: [(key: Hash32, until: Instant)] = []
+    /// Tokens that nobody can guess.
+    private var pathTokens: SecretStream
+    /// Where the datagram at hand came from.
+    private var source = PeerAddress.unspecified
 
     init(
         stream: StreamIdentity, store: SliceStore, seed: Seed, now: Instant,
@@ -51,6 +51,7 @@ final class StreamNode {
         self.membership = Membership(
             config: membership, role: role, stream: stream, endpoint: endpoint, following: self.following,
             serving: self.serving, seed: seed, now: now)
+        pathTokens = SecretStream(seed, purpose: "paths")
         nextPeerTurn = now
         nextStatusAt = now
         evidence = EvidenceFlood(endpoint: endpoint, stream: stream, sequencerKey: sequencerKey)
@@ -83,6 +84,7 @@ final class StreamNode {
                 endpoint.statistics.received.ignored &+= UInt64(datagram.count)
                 return
             }
+            source = address
             peer.lastReceivedAt = endpoint.now
             peer.bytesReceived &+= UInt64(datagram.count)
             endpoint.statistics.received.session &+= UInt64(datagram.count - range.count)
@@ -127,6 +129,16 @@ final class StreamNode {
         let now = endpoint.now
         let before = peer.offences
         var isControl = true
+        switch frame {
+        case .header, .shred, .close: break
+        default:
+            // Spec 60.8, rule 4: what is over the allowance is not read.
+            guard peer.allowance.take(now: now) else {
+                endpoint.statistics.received.control &+= UInt64(count)
+                endpoint.statistics.framesRefused &+= 1
+                return flooded(peer)
+            }
+        }
         switch frame {
         case .header(let bytes):
             isControl = false
@@ -190,6 +202,8 @@ final class StreamNode {
             if let sentAt = peer.pingSentAt, token == peer.pingToken {
                 peer.roundTrip.add(now - sentAt)
                 peer.pingSentAt = nil
+            } else {
+                answeredProbe(token, peer)
             }
         case .record(let bytes):
             judge(membership.record(RawSpan(_unsafeBytes: part(bytes, of: plaintext)), from: peer), of: peer)
@@ -223,33 +237,69 @@ final class StreamNode {
 
     /// Notes an offence, if there was one; `handle` punishes.
     private func judge(_ offence: Offence?, of peer: Peer) {
-        guard let offence else { return }
-        endpoint.statistics.offences &+= 1
-        peer.offences += 1
-        endpoint.emit(.offence(peer.address, offence))
+        if let offence { endpoint.note(offence, of: peer) }
     }
 
     private func offend(_ peer: Peer, _ offence: Offence) {
-        if let following {
-            following.offend(peer, offence)
-        } else {
+        endpoint.note(offence, of: peer)
+        punish(peer)
+    }
+
+    /// A control frame over the allowance. The first of each burst is reported.
+    private func flooded(_ peer: Peer) {
+        peer.score.flooded(frames: 1, now: endpoint.now)
+        if !peer.isFlooding {
+            peer.isFlooding = true
             endpoint.statistics.offences &+= 1
             peer.offences += 1
-            endpoint.emit(.offence(peer.address, offence))
+            endpoint.emit(.offence(peer.address, .flood))
         }
         punish(peer)
     }
 
+    /// Bans a peer whose score says so.
     private func punish(_ peer: Peer) {
-        guard peer.offences >= Peer.offencesMax else { return }
-        if banned.count == StreamNode.bannedMax { banned.removeFirst() }
-        banned.append((peer.key, endpoint.now + StreamNode.banInterval))
+        if peer.score.isBanDue { ban(peer) }
+    }
+
+    private func ban(_ peer: Peer) {
+        let until = peer.score.ban(now: endpoint.now)
+        endpoint.statistics.peersBanned &+= 1
+        endpoint.sessions.refuse(PublicKey(peer.key), until: until)
         let parent = peer.parentIndex
         membership.shun(peer.key)
         close(peer, with: .invalidShreds)
         // A parent that cheats is not asked again soon.
-        if let parent, let following {
-            following.parents[parent].state = .down(until: endpoint.now + StreamNode.banInterval)
+        if let parent, let following { following.parents[parent].state = .down(until: until) }
+    }
+
+    // MARK: Paths
+
+    /// The peer's datagrams come from another address. Nothing but a question goes there before it is answered.
+    private func probe(_ peer: Peer, at address: PeerAddress) {
+        guard endpoint.now >= peer.pathBlockedUntil else { return }
+        var path = peer.path ?? PathProbe(address: address, token: pathToken())
+        if path.address != address { path = PathProbe(address: address, token: pathToken()) }
+        guard endpoint.now >= path.nextAt, path.attempts < AdmissionLimits.pathProbesMax else { return }
+        path.attempts += 1
+        path.nextAt = endpoint.now + AdmissionLimits.pathProbeInterval
+        peer.path = path
+        endpoint.sendProbe(path.token, to: peer, at: address)
+    }
+
+    private func pathToken() -> UInt32 { UInt32(truncatingIfNeeded: pathTokens.next()) }
+
+    /// PONG with a token that no PING to the peer's own address has.
+    private func answeredProbe(_ token: UInt32, _ peer: Peer) {
+        guard let path = peer.path, source == path.address else { return }
+        peer.path = nil
+        if token == path.token {
+            endpoint.statistics.pathsMoved &+= 1
+            endpoint.sessions.move(peer.session, to: path.address, now: endpoint.now)
+            drainSessionEvents()
+        } else {
+            // A guess. One in a second finds the token in a hundred years.
+            peer.pathBlockedUntil = endpoint.now + .seconds(1)
         }
     }
 
@@ -267,6 +317,8 @@ final class StreamNode {
                     following?.failed(id, now: endpoint.now)
                     membership.failed(id)
                 }
+            case .pathSeen(let id, let address):
+                if let peer = endpoint.peer(id) { probe(peer, at: address) }
             case .addressChanged(let id, let address):
                 endpoint.peer(id)?.address = address
             }
@@ -274,14 +326,14 @@ final class StreamNode {
     }
 
     private func established(_ id: SessionID, _ key: PublicKey, _ address: PeerAddress) {
-        banned.removeAll { $0.until <= endpoint.now }
-        if banned.contains(where: { $0.key == key.bytes32 }) {
+        if endpoint.scores.isBanned(key.bytes32, now: endpoint.now) {
             endpoint.sessions.close(id, now: endpoint.now)
             following?.failed(id, now: endpoint.now)
             membership.failed(id)
             return
         }
-        let peer = Peer(session: id, key: key.bytes32, address: address, now: endpoint.now)
+        let score = endpoint.scores.score(of: key.bytes32, now: endpoint.now)
+        let peer = Peer(session: id, key: key.bytes32, address: address, score: score, now: endpoint.now)
         if let sample = endpoint.sessions.rttEstimate(of: id) { peer.roundTrip.add(sample) }
         endpoint.add(peer)
         endpoint.emit(.peerUp(address, key: key.bytes32))
@@ -317,13 +369,21 @@ final class StreamNode {
 
     func handleTimeout(now: Instant) {
         endpoint.advance(to: now)
+        if following != nil { endpoint.scores.called(now: endpoint.now) }
         endpoint.sessions.handleTimeout(now: endpoint.now)
         drainSessionEvents()
         following?.handleTimeout(now: endpoint.now)
         membership.handleTimeout()
         evidence.handleTimeout()
+        if endpoint.scores.isDue(now: endpoint.now) { takeScoreTurn() }
         if endpoint.now >= nextPeerTurn { takePeerTurn() }
         if endpoint.now >= nextStatusAt { tellParents() }
+    }
+
+    /// Brings scores up to date; those that say so end a session.
+    private func takeScoreTurn() {
+        for peer in following?.takeScoreTurn(now: endpoint.now) ?? [] { ban(peer) }
+        for peer in endpoint.connected where peer.isFlooding { peer.isFlooding = false }
     }
 
     /// Pings whose time has come.
@@ -391,11 +451,20 @@ final class StreamNode {
         all.retentionFloor = store.floor
         all.retainedBytes = UInt64(store.bytes)
         membership.count(into: &all)
+        all.localFaults = UInt64(endpoint.scores.faults)
+        all.cookiesSent = endpoint.sessions.counters.cookiesSent
+        all.sessionsCrowdedOut = endpoint.sessions.counters.sessionsCrowdedOut
         if let following {
             all.completeThrough = following.completeThrough
             all.tip = following.tip
         }
         return all
+    }
+
+    private func report(of peer: Peer) -> ScoreReport {
+        var score = peer.score
+        score.advance(to: endpoint.now)
+        return score.report(peer.parentIndex.flatMap { following?.comparison(for: $0) } ?? .init())
     }
 
     var peers: [PeerReport] {
@@ -409,7 +478,8 @@ final class StreamNode {
                 bytesSent: peer.bytesSent,
                 shredsQueued: peer.child?.waiting ?? 0, shredsDropped: peer.child?.dropped ?? 0,
                 offences: peer.offences,
-                isSilent: link.map { !$0.isUsable } ?? false, isDiscovered: link?.isDiscovered ?? false)
+                isSilent: link.map { !$0.isUsable } ?? false, isDiscovered: link?.isDiscovered ?? false,
+                score: report(of: peer))
         }
     }
 }

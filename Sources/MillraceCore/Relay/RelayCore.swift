@@ -73,6 +73,9 @@ public final class RelayCore: StreamCore {
         node.following?.endHeight.map { node.following?.completeThrough ?? 0 >= $0 } ?? false
     }
 
+    /// From now on it leaves out so many of a thousand shreds that it owes (tests and simulations).
+    package func withhold(perMille: Int) { node.serving?.withheldPerMille = perMille }
+
     public func close(now: Instant) {
         isDirty = true
         node.closeAll(now: now)

@@ -41,23 +41,23 @@ final class EarlyShreds {
 
     deinit { memory.deallocate() }
 
-    /// Keeps the shred. Answers false when an older one had to go for it.
+    /// Keeps the shred. Answers whose older one had to go for it, if one had to.
     func insert(
         _ key: SliceKey, index: Int, symbol: UnsafeRawBufferPointer, parent: Int, now: Instant,
         askAfter: Interval
-    ) -> Bool {
-        guard let source = symbol.baseAddress, symbol.count <= WireLimits.symbolBytesMax else { return true }
+    ) -> Int? {
+        guard let source = symbol.baseAddress, symbol.count <= WireLimits.symbolBytesMax else { return nil }
         let place = nextSlot
         nextSlot = (nextSlot + 1) % EarlyShreds.shredsMax
-        let evicts = slots[place].isUsed
-        if !evicts { usedCount += 1 }
+        let evicted = slots[place].isUsed ? slots[place].parent : nil
+        if evicted == nil { usedCount += 1 }
         slots[place] = Slot(key: key, index: index, count: symbol.count, parent: parent, isUsed: true)
         (memory + place * WireLimits.symbolBytesMax).copyMemory(from: source, byteCount: symbol.count)
         if orphans.last?.key != key, !orphans.contains(where: { $0.key == key }) {
             if orphans.count == EarlyShreds.orphansMax { orphans.removeFirst() }
             orphans.append(Orphan(key: key, since: now, askAt: now + askAfter, attempts: 0))
         }
-        return !evicts
+        return evicted
     }
 
     /// Hands over and forgets the shreds of `key`, whose header has come.

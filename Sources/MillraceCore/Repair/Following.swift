@@ -178,6 +178,7 @@ final class Following {
     func established(_ peer: Peer, now: Instant) -> Bool {
         guard let i = parents.firstIndex(where: { $0.session == peer.session }) else { return false }
         peer.parentIndex = i
+        peer.judging = Judging()
         parents[i].state = .up
         parents[i].connectFailures = 0
         parents[i].resetDebt()
@@ -223,7 +224,7 @@ final class Following {
     /// Deals the stripes anew over the usable parents and asks each whose share changed.
     func replan(now: Instant) {
         let fresh = StripePlan(
-            usable: parents.map(\.isUsable), parityStripes: parity.stripes,
+            usable: preferred, parityStripes: parity.stripes,
             sendsHeadersAgain: headersAgain)
         plan = fresh
         countLossFrom = max(headerTip, next) + 50
@@ -459,6 +460,7 @@ final class Following {
             parents[i].resetDebt()
             let position = StreamPosition(key, shred: index)
             if position > parents[i].progress { parents[i].progress = position }
+            noteArrival(i, of: key.firstHeight, now: now)
         }
         guard key.cadence == .c0 else { return }
         if let record = store.record(key) {
@@ -472,11 +474,15 @@ final class Following {
         // Heights we could not hold are not worth waiting for; nor are those beyond any header's reach.
         guard store.mayHold(key.firstHeight), headerTip == 0 || key.firstHeight <= headerTip + 1_024 else {
             endpoint.statistics.shredsUnplaced &+= 1
+            peer.score.excuse(datagrams: 1, now: now)
             return
         }
         let tolerance = peer.roundTrip.reorderTolerance
-        if !early.insert(key, index: index, symbol: symbol, parent: i, now: now, askAfter: tolerance) {
+        if let evicted = early.insert(
+            key, index: index, symbol: symbol, parent: i, now: now, askAfter: tolerance)
+        {
             endpoint.statistics.shredsUnplaced &+= 1
+            self.peer(evicted)?.score.excuse(datagrams: 1, now: now)
         }
     }
 
@@ -512,9 +518,11 @@ final class Following {
         }
         switch record.assembler.insert(symbol, stripe: index) {
         case .stored:
+            if isRepair { peer.score.helped(shreds: 1, now: now) }
             stored(index, in: record, now: now, isRepair: isRepair)
             recover(around: record, now: now)
         case .completed:
+            if isRepair { peer.score.helped(shreds: 1, now: now) }
             stored(index, in: record, now: now, isRepair: isRepair)
             finish(record, now: now)
             recover(around: record, now: now)
@@ -523,7 +531,7 @@ final class Following {
             duplicate(symbol.count, index: index, isRepair: isRepair)
         case .forged:
             endpoint.statistics.shredsInvalid &+= 1
-            offend(peer, .invalidShred)
+            offend(peer, .invalidShred, bytes: symbol.count)
         }
     }
 
@@ -618,11 +626,9 @@ final class Following {
         if isChanged { replan(now: now) }
     }
 
-    /// Notes an offence and closes the session of a peer that goes on.
-    func offend(_ peer: Peer, _ offence: Offence) {
-        endpoint.statistics.offences &+= 1
-        peer.offences += 1
-        endpoint.emit(.offence(peer.address, offence))
+    /// Notes an offence; `StreamNode` closes the session of a peer that goes on.
+    func offend(_ peer: Peer, _ offence: Offence, bytes: Int = 0) {
+        endpoint.note(offence, of: peer, bytes: bytes)
     }
 }
 

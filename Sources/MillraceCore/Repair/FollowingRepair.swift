@@ -46,6 +46,9 @@ extension Following {
         request.outstanding = max(0, request.outstanding - 1)
         switch request.kind {
         case .shreds, .header:
+            if let peer = peer(request.parent), request.shreds.contains(index) {
+                peer.score.answered(shreds: 1, claimed: hasClaimed(peer, key.firstHeight), now: now)
+            }
             request.shreds.remove(index)
             if let record = store.record(key) { record.inFlight.remove(index) }
             requests.update(number, request)
@@ -80,6 +83,9 @@ extension Following {
         peer.roundTrip.add(now - request.sentAt)
         switch request.kind {
         case .shreds:
+            peer.score.missed(
+                shreds: request.shreds.intersection(shreds).count,
+                claimed: hasClaimed(peer, request.key.firstHeight), now: now)
             if let record = store.record(request.key) {
                 record.missedBy |= 1 << UInt64(request.parent)
                 record.inFlight = record.inFlight.subtracting(shreds)
@@ -229,6 +235,7 @@ extension Following {
             }
             guard now >= request.deadline else { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.shreds.count, 1))
+            noteIgnored(request, now: now)
             if request.isStarved, request.sentAt >= stoodStillUntil, let peer = peer(request.parent) {
                 if peer.lastReceivedAt <= request.sentAt {
                     // Nothing at all came meanwhile: the way was gone, not full. It begins anew, as a way not known.

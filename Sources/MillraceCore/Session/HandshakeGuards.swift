@@ -14,6 +14,9 @@ struct HandshakeBudget: BitwiseCopyable {
         last = now
     }
 
+    /// More than half of what can be saved up is spent.
+    var isLow: Bool { saved < 500_000_000 }
+
     mutating func take(now: Instant) -> Bool {
         let passed = (now - last).nanoseconds
         if passed > 0 {

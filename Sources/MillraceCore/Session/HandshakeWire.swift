@@ -1,4 +1,4 @@
-/// The five handshake datagrams, byte for byte (Spec 50.4). All numbers are little-endian; every type has one length, so a
+/// The six handshake datagrams, byte for byte (Spec 50.4). All numbers are little-endian; every type has one length, so a
 /// datagram is judged by its length before a byte of it is believed.
 ///
 ///     type 1 IK init      4 type, 4 sender,             32 e, 48 s, 32 payload, 16 mac1, 16 mac2   152
@@ -6,10 +6,11 @@
 ///     type 3 XX init      4 type, 4 sender,             32 e,       80 zeros,   16 mac1, 16 mac2   152
 ///     type 4 XX response  4 type, 4 sender, 4 receiver, 32 e, 48 s, 20 payload, 16 mac1, 16 mac2   144
 ///     type 5 XX final     4 type, 4 sender, 4 receiver,       48 s, 32 payload, 16 mac1, 16 mac2   124
+///     type 6 cookie       4 type,           4 receiver,       24 nonce, 48 sealed cookie             80
 ///
 /// An XX init is padded to the length of an IK init: no answer is longer than its question, so a forged source address gains
 /// nothing. mac1 is WireGuard's idea: without the receiver's public key (or, in XX, the chain's prologue) nobody can make
-/// the receiver compute a Diffie-Hellman. mac2 is zero until cookies come.
+/// the receiver compute a Diffie-Hellman. mac2 is zero, or made with a cookie that the receiver asked for (`CookieGuard`).
 
 import MillraceBase
 import MillraceCrypto
@@ -20,6 +21,7 @@ enum HandshakeType: UInt32 {
     case xxInit = 3
     case xxResponse = 4
     case xxFinal = 5
+    case cookie = 6
 
     var byteCount: Int {
         switch self {
@@ -27,13 +29,14 @@ enum HandshakeType: UInt32 {
         case .ikResponse: 96
         case .xxResponse: 144
         case .xxFinal: 124
+        case .cookie: 80
         }
     }
 
-    /// Where the Noise message begins: behind the connection ids.
+    /// Where the Noise message begins: behind the connection ids. (A cookie has none.)
     var noiseOffset: Int {
         switch self {
-        case .ikInit, .xxInit: 8
+        case .ikInit, .xxInit, .cookie: 8
         case .ikResponse, .xxResponse, .xxFinal: 12
         }
     }
@@ -107,13 +110,14 @@ enum HandshakeWire {
         bytes.appendLittleEndian(sender)
         if let receiver { bytes.appendLittleEndian(receiver) }
         bytes += noise
-        bytes += mac1(over: bytes, key: mac1Key)
+        bytes += mac(over: bytes, key: mac1Key)
         bytes += [UInt8](repeating: 0, count: macBytes)
         assert(bytes.count == type.byteCount, "a \(type) of \(bytes.count) bytes")
         return bytes
     }
 
-    private static func mac1(over bytes: [UInt8], key: Hash32) -> [UInt8] {
+    /// mac1 under the receiver's key, mac2 under its cookie.
+    static func mac(over bytes: [UInt8], key: Hash32) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: macBytes) { out, count in
             bytes.withUnsafeBytes { input in
                 guard let input = input.baseAddress, let out = out.baseAddress else { return }
@@ -132,12 +136,44 @@ enum HandshakeWire {
         }
         guard datagram.count == type.byteCount else { return .failure(Refusal(reason: .badLength)) }
         let end = type.byteCount - 2 * macBytes
-        let expected = mac1(over: Array(datagram[..<end]), key: mac1Key(type))
+        let expected = mac(over: Array(datagram[..<end]), key: mac1Key(type))
         // Not secret: the key is made of public values, so an early exit tells nothing.
         guard Array(datagram[end..<(end + macBytes)]) == expected else {
             return .failure(Refusal(reason: .badMac1))
         }
         return .success(type)
+    }
+
+    // MARK: Cookies
+
+    /// The key under which cookies of `receiver` travel (all zero when its key is not known).
+    static func cookieKey(of receiver: PublicKey, prologue: [UInt8]) -> Hash32 {
+        Blake2b.hash(Array("millrace cookie".utf8) + receiver.bytes + prologue)
+    }
+
+    static func cookieReply(to receiver: UInt32, nonce: [UInt8], sealed: [UInt8]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(HandshakeType.cookie.byteCount)
+        bytes.appendLittleEndian(HandshakeType.cookie.rawValue)
+        bytes.appendLittleEndian(receiver)
+        bytes += nonce
+        bytes += sealed
+        assert(bytes.count == HandshakeType.cookie.byteCount, "a cookie of \(bytes.count) bytes")
+        return bytes
+    }
+
+    /// The cookie in an answer to `datagram`; nil when it is not genuine. The caller owes the length.
+    static func cookie(in reply: [UInt8], answering datagram: [UInt8], key: Hash32) -> Hash32? {
+        let end = datagram.count - 2 * macBytes
+        return CookieSeal.open(
+            Array(reply[32..<80]), key: key, nonce: Array(reply[8..<32]),
+            ad: Array(datagram[end..<(end + macBytes)]))
+    }
+
+    /// Puts mac2 into a handshake datagram.
+    static func show(_ cookie: Hash32, in datagram: inout [UInt8]) {
+        let end = datagram.count - macBytes
+        datagram.replaceSubrange(end..., with: mac(over: Array(datagram[..<end]), key: cookie))
     }
 
     struct Refusal: Error { var reason: IgnoreReason }

@@ -31,6 +31,12 @@ struct Session: BitwiseCopyable {
     var lastReceived = Instant.zero
     var lastSent = Instant.zero
     var isRekeyDue = false
+    /// The cookie the peer asked us to show, and when it came.
+    var cookie: Hash32?
+    var cookieAt = Instant.zero
+    /// When the caller may be told again of an address that is not proven.
+    var pathNewsAt = Instant.zero
+    var arrivals = SessionArrivals()
     var rekeyNotBefore = Instant.zero
     var handshakeRTT: Interval?
 

@@ -17,6 +17,11 @@ public struct SessionConfig: Sendable {
     public var halfOpenMax = 256
     /// Handshakes answered per second, with a burst of a second: each costs about 0.2 ms.
     public var handshakesPerSecondMax: Int64 = 200
+    /// Sessions that strangers at one host (an IPv4 address, an IPv6 /64) may have, and those of one neighbourhood (/24, /48).
+    /// Local addresses and `knownPeers` are not counted. A few replicas behind one home's address are common; 64 in one /24 are a
+    /// sixteenth of the table.
+    public var sessionsPerHostMax = 16
+    public var sessionsPerNeighbourhoodMax = 64
     /// Whether peers that are not in `knownPeers` may connect.
     public var allowsUnknownPeers = true
     /// Peers that may always connect.
@@ -78,7 +83,10 @@ public enum SessionEvent: Equatable, Sendable, BitwiseCopyable {
     case established(SessionID, PublicKey, PeerAddress)
     /// Gone; the name is not used again.
     case closed(SessionID, SessionCloseReason)
-    /// A genuine datagram came from another address; the session has moved there.
+    /// A genuine datagram came from another address. The session stays where it is until the caller has proven that the peer
+    /// receives there, and calls `move`.
+    case pathSeen(SessionID, PeerAddress)
+    /// The session has moved.
     case addressChanged(SessionID, PeerAddress)
 }
 
@@ -122,8 +130,14 @@ public enum IgnoreReason: String, CaseIterable, Equatable, Sendable, BitwiseCopy
     case badMac1
     /// More handshakes than the budget.
     case rateLimited
+    /// Under load, a cookie was sent (or there are too many): the sender is to show that it receives at its address.
+    case cookieSent
+    /// An init that was answered at another address.
+    case otherAddress
     /// No room for another session.
     case tableFull
+    /// Too many sessions of this host or its neighbourhood.
+    case crowded
     /// The peer is not welcome here.
     case refusedPeer
     /// An init not newer than the last from the same peer.
@@ -134,6 +148,16 @@ public enum IgnoreReason: String, CaseIterable, Equatable, Sendable, BitwiseCopy
     case backlog
 }
 
+/// The peer's datagrams in one session, by their numbers: what is `expected` and not `genuine` was lost on the way (or is still
+/// under way). Numbers begin anew with each rekey, and what is lost at the end of old keys is not seen.
+public struct SessionArrivals: Equatable, Sendable, BitwiseCopyable {
+    public var expected: UInt64 = 0
+    public var genuine: UInt64 = 0
+    public var rekeys: UInt64 = 0
+
+    public init() {}
+}
+
 /// Counts since the start. Bytes are UDP payload.
 public struct SessionCounters: Equatable, Sendable, BitwiseCopyable {
     public var datagramsOpened: UInt64 = 0
@@ -142,6 +166,8 @@ public struct SessionCounters: Equatable, Sendable, BitwiseCopyable {
     public var overheadBytesSent: UInt64 = 0
     public var handshakesAnswered: UInt64 = 0
     public var handshakesCompleted: UInt64 = 0
+    public var cookiesSent: UInt64 = 0
+    public var sessionsCrowdedOut: UInt64 = 0
     public var rekeys: UInt64 = 0
     public var ignored: UInt64 = 0
     public var ignoredAsReplay: UInt64 = 0

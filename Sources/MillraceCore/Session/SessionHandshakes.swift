@@ -60,9 +60,12 @@ extension SessionTable {
             store.release(place)
             return false
         }
-        let datagram = HandshakeWire.datagram(
+        var datagram = HandshakeWire.datagram(
             isIK ? .ikInit : .xxInit, sender: store[place].localID, receiver: nil, noise: message,
             mac1Key: HandshakeWire.mac1Key(to: session.peer, prologue: config.prologue))
+        if let cookie = session.cookie, clock - session.cookieAt < CookieGuard.cookieLifetime {
+            HandshakeWire.show(cookie, in: &datagram)
+        }
         pending[slot] = PendingHandshake(
             role: .initiator(noise), place: place, datagram: datagram, address: session.address,
             attempts: attempts,
@@ -85,11 +88,12 @@ extension SessionTable {
     // MARK: Taking messages
 
     func takeHandshake(_ datagram: [UInt8], from: PeerAddress) -> Received {
+        if HandshakeWire.word(datagram, 0) == HandshakeType.cookie.rawValue { return takeCookie(datagram) }
         let checked = HandshakeWire.check(datagram) { type in
             // In XX the first two messages are written by sides that do not know each other yet.
             switch type {
             case .ikInit, .ikResponse, .xxFinal: mac1KeyOfOurs
-            case .xxInit, .xxResponse: mac1KeyOfNobody
+            case .xxInit, .xxResponse, .cookie: mac1KeyOfNobody
             }
         }
         switch checked {
@@ -99,6 +103,7 @@ extension SessionTable {
         case .success(.ikResponse): return takeResponse(datagram, .ikResponse, from: from)
         case .success(.xxResponse): return takeResponse(datagram, .xxResponse, from: from)
         case .success(.xxFinal): return takeFinal(datagram, from: from)
+        case .success(.cookie): return .ignored(.unknownConnection)
         }
     }
 
@@ -106,12 +111,23 @@ extension SessionTable {
         let mac = Array(
             datagram[
                 (type.byteCount - 2 * HandshakeWire.macBytes)..<(type.byteCount - HandshakeWire.macBytes)])
+        if halfOpen.count > config.halfOpenMax / 2 { cookies.strain(now: clock) }
+        if cookies.isStrained(now: clock) {
+            guard cookies.isProven(datagram, from: from, secrets: &secrets, now: clock) else {
+                let isOffered = cookies.offer(to: datagram, type, from: from, secrets: &secrets, now: clock)
+                return .ignored(isOffered ? .cookieSent : .rateLimited)
+            }
+            guard cookies.admit(from, now: clock) else { return .ignored(.rateLimited) }
+        }
         if let slot = answered(mac) {
-            pending[slot]?.address = from
+            // Another address may be a third party's, that is to be sent an answer.
+            guard pending[slot]?.address == from else { return .ignored(.otherAddress) }
             want(handshake: slot)
             return .handshake
         }
-        guard budget.take(now: clock) else { return .ignored(.rateLimited) }
+        let isTaken = budget.take(now: clock)
+        if budget.isLow { cookies.strain(now: clock) }
+        guard isTaken else { return .ignored(.rateLimited) }
         var noise = NoiseHandshake(
             pattern: type == .ikInit ? .ik : .xx, role: .responder, prologue: config.prologue,
             identity: config.identity, ephemeral: StaticKeyPair(privateKey: secrets.next32()))
@@ -134,6 +150,7 @@ extension SessionTable {
 
     private func isWelcome(_ peer: PublicKey) -> Bool {
         if peer == config.identity.publicKey || peer == .unknown { return false }
+        if refused.contains(where: { $0.key == peer && clock < $0.until }) { return false }
         return config.allowsUnknownPeers || config.knownPeers.contains(peer)
     }
 
@@ -240,6 +257,33 @@ extension SessionTable {
         schedule(giveUpAt)
     }
 
+    /// The peer is under load and asks us to show that we receive at our address: the same init again, with mac2.
+    private func takeCookie(_ datagram: [UInt8]) -> Received {
+        guard datagram.count == HandshakeType.cookie.byteCount else { return .ignored(.badLength) }
+        guard let place = store.place(of: HandshakeWire.word(datagram, 4)) else {
+            return .ignored(.unknownConnection)
+        }
+        let slot = Int(store[place].slot)
+        guard let handshake = pending[slot], handshake.place == place, case .initiator = handshake.role else {
+            return .ignored(.unknownConnection)
+        }
+        // A repeated cookie brings one more init in a retry's time at most.
+        if sessions[slot].cookie != nil, clock - sessions[slot].cookieAt < config.handshakeRetry {
+            return .ignored(.rateLimited)
+        }
+        let key = HandshakeWire.cookieKey(of: sessions[slot].peer, prologue: config.prologue)
+        guard let cookie = HandshakeWire.cookie(in: datagram, answering: handshake.datagram, key: key) else {
+            return .ignored(.notGenuine)
+        }
+        sessions[slot].cookie = cookie
+        sessions[slot].cookieAt = clock
+        var shown = handshake.datagram
+        HandshakeWire.show(cookie, in: &shown)
+        pending[slot]?.datagram = shown
+        want(handshake: slot)
+        return .handshake
+    }
+
     private func takeResponse(_ datagram: [UInt8], _ type: HandshakeType, from: PeerAddress) -> Received {
         guard let place = store.place(of: HandshakeWire.word(datagram, 8)) else {
             return .ignored(.unknownConnection)
@@ -263,7 +307,7 @@ extension SessionTable {
                 .xxFinal, sender: store[place].localID, receiver: remoteID, noise: message,
                 mac1Key: HandshakeWire.mac1Key(to: peer, prologue: config.prologue))
             lastWord = PendingHandshake(
-                role: .answered, place: place, datagram: final, address: from, startedAt: clock,
+                role: .answered, place: place, datagram: final, address: handshake.address, startedAt: clock,
                 retryAt: .distantFuture, retryInterval: .zero, giveUpAt: .distantFuture)
         }
         install(noise, place: place, remoteID: remoteID, isInitiator: true)
@@ -275,6 +319,7 @@ extension SessionTable {
             sessions[slot].previous = sessions[slot].current
             sessions[slot].isRekeyDue = false
             counters.rekeys += 1
+            sessions[slot].arrivals.rekeys &+= 1
         } else if isRekey {
             // The peer does not know the session: what we believed about it is void. The slot goes on under a new name.
             emit(.closed(id(of: slot), .peerRestarted))
@@ -284,10 +329,11 @@ extension SessionTable {
             sessions[slot].previous = nil
             sessions[slot].next = nil
             sessions[slot].isRekeyDue = false
+            sessions[slot].arrivals = SessionArrivals()
             sessions[slot].generation &+= 1
         }
+        // The address stays the one our init went to: where the response came from is a claim.
         sessions[slot].current = place
-        sessions[slot].address = from
         sessions[slot].peer = peer
         sessions[slot].isConfirmed = false
         sessions[slot].confirmInterval = config.handshakeRetry
@@ -325,9 +371,13 @@ extension SessionTable {
         install(noise, place: place, remoteID: store[place].remoteID, isInitiator: false)
         pending[slot] = nil
         sessions[slot].peer = peer
-        sessions[slot].address = from
         sessions[slot].current = place
         sessions[slot].isConfirmed = true
+        if isCrowded(slot) {
+            counters.sessionsCrowdedOut += 1
+            release(slot)
+            return .ignored(.crowded)
+        }
         establish(slot)
         want(keepalive: slot)
         return .handshake

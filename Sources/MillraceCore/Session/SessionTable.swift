@@ -7,7 +7,7 @@
 /// - Data is decrypted where the caller's bytes lie and encrypted where they lie; neither path allocates.
 /// - Any datagram from anywhere gives a `Received`; none traps, and none that is not genuine changes a session.
 /// - Bounds: `sessionsMax` slots, three keys each, one pending handshake each, `halfOpenMax` of them begun by strangers,
-///   `handshakesPerSecondMax` answered. Memory is a few hundred bytes per session and 2 KiB of replay window per key.
+///   `handshakesPerSecondMax` answered, so many sessions per host and neighbourhood. `AdmissionLimits` adds up the memory.
 /// - Each key has its own connection id, so a datagram names its key and nothing is tried twice.
 ///
 /// Handshakes scan the slots for a peer's key (10 µs at 4,096) beside Diffie-Hellman's 200 µs; a map would be one more thing
@@ -36,6 +36,9 @@ public final class SessionTable {
     var store = SessionKeyStore()
     var budget: HandshakeBudget
     var seen: SeenTimestamps
+    var cookies: CookieGuard
+    /// Keys that are refused until then, the oldest first.
+    var refused: [(key: PublicKey, until: Instant)] = []
     var lastTimestamp: UInt64 = 0
     let mac1KeyOfOurs: Hash32
     let mac1KeyOfNobody: Hash32
@@ -54,6 +57,7 @@ public final class SessionTable {
         secrets = SecretStream(seed, purpose: "sessions")
         budget = HandshakeBudget(perSecond: config.handshakesPerSecondMax, now: now)
         seen = SeenTimestamps(key: SipHash24(secrets.next(), secrets.next()))
+        cookies = CookieGuard(config: config, key: SipHash24(secrets.next(), secrets.next()), now: now)
         mac1KeyOfOurs = HandshakeWire.mac1Key(to: config.identity.publicKey, prologue: config.prologue)
         mac1KeyOfNobody = HandshakeWire.mac1Key(to: .unknown, prologue: config.prologue)
         events = Ring(minimumCapacity: 64 + 2 * config.sessionsMax)
@@ -88,6 +92,8 @@ public final class SessionTable {
     public func rttEstimate(of id: SessionID) -> Interval? {
         slot(of: id).flatMap { sessions[$0].handshakeRTT }
     }
+    /// Which of the peer's datagrams came, by their numbers.
+    public func arrivals(of id: SessionID) -> SessionArrivals? { slot(of: id).map { sessions[$0].arrivals } }
     public var sessionCount: Int { sessions.count - freeSlots.count }
     public var establishedCount: Int { sessions.count { $0.state == .established } }
 
@@ -131,15 +137,20 @@ public final class SessionTable {
                     base + Self.headerBytes, count: sealedBytes, counter: counter, ad: base,
                     adCount: Self.headerBytes)
         else { return .ignored(.notGenuine) }
+        let before = store[place].window.next
         let isGreatest = store.mark(counter, at: place)
         counters.datagramsOpened += 1
         let slot = Int(store[place].slot)
-        noteGenuine(slot: slot, place: place, from: from, isGreatest: isGreatest)
+        sessions[slot].arrivals.expected &+= store[place].window.next - before
+        sessions[slot].arrivals.genuine &+= 1
+        guard noteGenuine(slot: slot, place: place, from: from, isGreatest: isGreatest) else {
+            return .ignored(.crowded)
+        }
         return .frames(id(of: slot), range: Self.headerBytes..<(datagram.count - Self.tagBytes))
     }
 
-    /// A genuine datagram came under the keys at `place`.
-    private func noteGenuine(slot: Int, place: Int, from: PeerAddress, isGreatest: Bool) {
+    /// A genuine datagram came under the keys at `place`. False when its session is one too many and gone.
+    private func noteGenuine(slot: Int, place: Int, from: PeerAddress, isGreatest: Bool) -> Bool {
         sessions[slot].lastReceived = clock
         if sessions[slot].next == place {
             // The initiator uses the new keys, so we may too. The old ones stay for what is under way.
@@ -151,20 +162,64 @@ public final class SessionTable {
             sessions[slot].isConfirmed = true
             dropPending(slot)
             counters.rekeys += 1
+            sessions[slot].arrivals.rekeys &+= 1
             want(keepalive: slot)
         } else if sessions[slot].current == place, !sessions[slot].isConfirmed {
             sessions[slot].isConfirmed = true
             dropPending(slot)
             if sessions[slot].state == .answering {
-                sessions[slot].address = from
+                // The response went to `address`, and whoever has the keys has received it there. `from` proves nothing.
+                if isCrowded(slot) {
+                    counters.sessionsCrowdedOut += 1
+                    release(slot)
+                    return false
+                }
                 establish(slot)
                 want(keepalive: slot)
             }
         }
-        if isGreatest, sessions[slot].current == place, sessions[slot].address != from {
-            sessions[slot].address = from
-            emit(.addressChanged(id(of: slot), from))
+        if isGreatest, sessions[slot].current == place, sessions[slot].address != from,
+            clock >= sessions[slot].pathNewsAt
+        {
+            sessions[slot].pathNewsAt = clock + Self.pathNewsInterval
+            emit(.pathSeen(id(of: slot), from))
         }
+        return true
+    }
+
+    /// An address that is not proven makes news this often: a probe of some 30 bytes for every ten a second.
+    static let pathNewsInterval = Interval.milliseconds(100)
+
+    /// The peer has shown that it receives at `address`: the session moves there.
+    public func move(_ id: SessionID, to address: PeerAddress, now: Instant) {
+        clock = max(clock, now)
+        guard let slot = slot(of: id), sessions[slot].state == .established,
+            sessions[slot].address != address
+        else { return }
+        sessions[slot].address = address
+        emit(.addressChanged(id, address))
+    }
+
+    /// Refuses handshakes of this key until then. Sessions that stand are the caller's to close.
+    public func refuse(_ key: PublicKey, until: Instant) {
+        refused.removeAll { $0.key == key || $0.until <= clock }
+        if refused.count == AdmissionLimits.refusedKeysMax { refused.removeFirst() }
+        refused.append((key, until))
+    }
+
+    /// Whether one more session at this slot's address would be too many of one host or neighbourhood.
+    func isCrowded(_ slot: Int) -> Bool {
+        let (address, peer) = (sessions[slot].address, sessions[slot].peer)
+        if AddressGroup.isLocal(address) || config.knownPeers.contains(peer) { return false }
+        let (host, neighbourhood) = (AddressGroup.host(address), AddressGroup.neighbourhood(address))
+        var (hosts, neighbours) = (0, 0)
+        for other in sessions.indices
+        where other != slot && sessions[other].state == .established && sessions[other].peer != peer {
+            guard AddressGroup.neighbourhood(sessions[other].address) == neighbourhood else { continue }
+            neighbours += 1
+            if AddressGroup.host(sessions[other].address) == host { hosts += 1 }
+        }
+        return hosts >= config.sessionsPerHostMax || neighbours >= config.sessionsPerNeighbourhoodMax
     }
 
     /// Encrypts `plaintextCount` bytes that lie at `headerBytes` of the buffer and gives the datagram's length. Nil when
@@ -211,6 +266,12 @@ public final class SessionTable {
     public func nextDatagram(into buffer: UnsafeMutableRawBufferPointer) -> (count: Int, to: PeerAddress)? {
         precondition(
             buffer.count >= HandshakeWire.datagramBytesMax, "a handshake datagram has up to 152 bytes")
+        if let reply = cookies.popReply() {
+            buffer.copyBytes(from: reply.bytes)
+            counters.cookiesSent += 1
+            counters.overheadBytesSent += UInt64(reply.bytes.count)
+            return (reply.bytes.count, reply.to)
+        }
         while let entry = work.popFirst() {
             let slot = Int(entry)
             sessions[slot].isQueued = false

@@ -19,6 +19,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case childrenMax = "children-max"
     case childMbitPerSec = "child-mbit"
     case linkMbitPerSec = "link-mbit"
+    case statusSocket = "status-socket"
     case logLevel = "log-level"
 
     public var defaultValue: String {
@@ -38,6 +39,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .childrenMax: "256"
         case .childMbitPerSec: "100"
         case .linkMbitPerSec: "0"
+        case .statusSocket: ""
         case .logLevel: "notice"
         }
     }
@@ -67,6 +69,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .childrenMax: "Peers served at once."
         case .childMbitPerSec: "Pace towards one child: a mini-block's shreds are spread at this rate."
         case .linkMbitPerSec: "What this node's own line can receive, split over its parents; 0: not known."
+        case .statusSocket: "Unix socket on which the node answers `millrace status`; none by default."
         case .logLevel: "trace, debug, info, notice, warning, error or critical."
         }
     }

@@ -32,6 +32,7 @@ public final class FollowerProcess {
     private let replica: ReplicaCore?
     private var shell: NodeShell?
     private var statusTimer: LoopTimer?
+    private var statusSocket: StatusSocket?
     private var signals: [SignalWatcher] = []
 
     /// Ready when so many parents have granted stripes: all that were configured, or one that was found.
@@ -103,6 +104,15 @@ public final class FollowerProcess {
 
     /// Runs until told to end, or until a replica ends by itself (see `stopped`, `verdict`).
     public func run() throws {
+        do {
+            statusSocket = try plan.statusSocket(on: loop) { [unowned self] in
+                PeerStatus.object(roleName, plan, shell?.socket.localAddress ?? plan.listen, core)
+            }
+        } catch {
+            shell?.close()
+            loop.close()
+            throw error
+        }
         statusTimer = try LoopTimer(on: loop) { [unowned self] in
             if isEnding { return stop() }
             checkReady()
@@ -190,6 +200,7 @@ public final class FollowerProcess {
         core.close(now: Machine.now)
         shell?.drain()
         shell?.socket.flush()
+        statusSocket?.close()
         statusTimer?.close()
         for signal in signals { signal.close() }
         shell?.close()

@@ -105,6 +105,12 @@ struct NodePlan {
         return VerifyingKey(key)
     }
 
+    /// Where `millrace status` asks, if the operator wants that.
+    func statusSocket(on loop: EventLoop, _ object: @escaping () -> JSON) throws -> StatusSocket? {
+        let path = settings.text(.statusSocket)
+        return path.isEmpty ? nil : try StatusSocket(on: loop, path: path, object)
+    }
+
     func socket(on loop: EventLoop) throws -> UDPSocket {
         do throws(LoopError) {
             return try UDPSocket(on: loop, bind: listen)

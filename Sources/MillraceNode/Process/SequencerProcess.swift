@@ -45,6 +45,7 @@ public final class SequencerProcess {
     private let shell: NodeShell
     private var beat: LoopTimer?
     private var statusTimer: LoopTimer?
+    private var statusSocket: StatusSocket?
     private var signals: [SignalWatcher] = []
     private var failure: SourceError?
 
@@ -117,6 +118,16 @@ public final class SequencerProcess {
 
     /// Runs until told to end. Throws when the source fails.
     public func run() throws {
+        do {
+            statusSocket = try plan.statusSocket(on: loop) { [unowned self] in
+                PeerStatus.object("sequencer", plan, shell.socket.localAddress, core)
+            }
+        } catch {
+            shell.close()
+            source.close()
+            loop.close()
+            throw error
+        }
         beat = try LoopTimer(on: loop) { [unowned self] in turn() }
         statusTimer = try LoopTimer(on: loop) { [unowned self] in
             report("status")
@@ -233,6 +244,7 @@ public final class SequencerProcess {
         shell.drain()
         shell.socket.flush()
         beat?.close()
+        statusSocket?.close()
         statusTimer?.close()
         for signal in signals { signal.close() }
         shell.close()

@@ -31,6 +31,7 @@ struct NodeOptions: ParsableArguments {
         name: .customLong("link-mbit"),
         help: "What this node's own line can receive, in Mbit/s; 0: not known.")
     var linkMbit: String?
+    @Option(help: "Unix socket on which the node answers `millrace status`.") var statusSocket: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical (default notice).") var logLevel:
         String?
 
@@ -41,7 +42,8 @@ struct NodeOptions: ParsableArguments {
             (.anchors, anchors),
             (.parity, parity), (.parityMin, parityMin), (.retentionMiB, retentionMiB),
             (.childrenMax, childrenMax),
-            (.childMbitPerSec, childMbit), (.linkMbitPerSec, linkMbit), (.logLevel, logLevel),
+            (.childMbitPerSec, childMbit), (.linkMbitPerSec, linkMbit), (.statusSocket, statusSocket),
+            (.logLevel, logLevel),
         ]
         let flags = Dictionary(uniqueKeysWithValues: given.compactMap { pair in pair.1.map { (pair.0, $0) } })
         return try reporting {

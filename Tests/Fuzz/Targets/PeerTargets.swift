@@ -98,7 +98,7 @@ final class HostilePeer {
             switch event {
             case .established(let id, _, _): session = id
             case .closed(let id, _): if session == id { session = nil }
-            case .addressChanged: break
+            case .pathSeen, .addressChanged: break
             }
         }
     }

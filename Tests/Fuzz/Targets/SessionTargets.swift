@@ -38,6 +38,7 @@ private final class Wire {
             switch event {
             case .established(let id, _, _): established[side].append(id)
             case .closed(let id, _): established[side].removeAll { $0 == id }
+            case .pathSeen(let id, let address): tables[side].move(id, to: address, now: now)
             case .addressChanged: break
             }
         }

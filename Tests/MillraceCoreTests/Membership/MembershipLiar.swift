@@ -61,7 +61,7 @@ final class MembershipLiar: StreamCore {
             switch event {
             case .established(let id, _, _): session = id
             case .closed(let id, _): if session == id { session = nil }
-            case .addressChanged: break
+            case .pathSeen, .addressChanged: break
             }
         }
         guard case .frames(let id, let range) = received else { return }

@@ -18,6 +18,15 @@ final class Mesh {
         var events: [CoreEvent] = []
         /// Lags of applied mini-blocks in milliseconds of virtual time.
         var lags: [Double] = []
+        /// Its clock stands so far from the mesh's.
+        var clockOffset = Interval.zero
+        /// It does not run: datagrams wait for it, and its timers.
+        fileprivate(set) var isPaused = false
+        fileprivate var held: [(bytes: [UInt8], from: PeerAddress)] = []
+        /// Where its datagrams come from now; what goes there reaches it as well.
+        var movedTo: PeerAddress?
+        /// What its datagrams give as their sender: a forged address.
+        var pretendsToBeAt: PeerAddress?
         /// Changes what it sends (a cheating relay).
         var tamper: ((inout [UInt8]) -> Void)?
 
@@ -54,6 +63,8 @@ final class Mesh {
     private var wires: [Int: Wire] = [:]
     private var flights: [Flight] = []
     private var order: UInt64 = 0
+    /// Bytes sent to each address, by anybody.
+    private(set) var sentTo: [PeerAddress: Int] = [:]
     var parameters = WireParameters()
     let signingKey: SigningKey
     private(set) var sequencer: SequencerCore!
@@ -199,8 +210,10 @@ final class Mesh {
             for node in nodes where node.isAlive { drain(node) }
             var next = end
             if let flight = flights.first { next = min(next, flight.at) }
-            for node in nodes where node.isAlive {
-                if let deadline = node.core.nextDeadline { next = min(next, max(deadline, now)) }
+            for node in nodes where node.isAlive && !node.isPaused {
+                if let deadline = node.core.nextDeadline {
+                    next = min(next, max(deadline - node.clockOffset, now))
+                }
             }
             if next >= end {
                 now = end
@@ -211,17 +224,25 @@ final class Mesh {
             var hasArrived = false
             while let flight = flights.first, flight.at <= now {
                 popFlight()
-                guard let node = nodes.first(where: { $0.address == flight.to }), node.isAlive else {
+                guard
+                    let node = nodes.first(where: { $0.address == flight.to || $0.movedTo == flight.to }),
+                    node.isAlive
+                else { continue }
+                if node.isPaused {
+                    // A socket's buffer: what does not fit is lost.
+                    if node.held.count < 1_000 { node.held.append((flight.bytes, flight.from)) }
                     continue
                 }
                 var bytes = flight.bytes
-                bytes.withUnsafeMutableBytes { node.core.receive($0, from: flight.from, now: now) }
+                bytes.withUnsafeMutableBytes {
+                    node.core.receive($0, from: flight.from, now: now + node.clockOffset)
+                }
                 hasArrived = true
             }
             var hasFired = false
-            for node in nodes where node.isAlive {
-                if let deadline = node.core.nextDeadline, deadline <= now {
-                    node.core.handleTimeout(now: now)
+            for node in nodes where node.isAlive && !node.isPaused {
+                if let deadline = node.core.nextDeadline, deadline - node.clockOffset <= now {
+                    node.core.handleTimeout(now: now + node.clockOffset)
                     hasFired = true
                 }
             }
@@ -230,14 +251,30 @@ final class Mesh {
         for node in nodes where node.isAlive { drain(node) }
     }
 
+    /// Stops a node as SIGSTOP would, and lets it run again.
+    func pause(_ node: Node) { node.isPaused = true }
+
+    func resume(_ node: Node, timersFirst: Bool) {
+        node.isPaused = false
+        let held = node.held
+        node.held = []
+        if timersFirst { node.core.handleTimeout(now: now + node.clockOffset) }
+        for (bytes, from) in held {
+            var copy = bytes
+            copy.withUnsafeMutableBytes { node.core.receive($0, from: from, now: now + node.clockOffset) }
+        }
+        drain(node)
+    }
+
     private func drain(_ node: Node) {
+        if node.isPaused { return }
         while let output = node.core.nextOutput() {
             switch output {
             case .send(let datagram):
                 var bytes = Array(node.core.bytes(of: datagram.buffer).prefix(datagram.count))
                 node.core.release(datagram.buffer)
                 node.tamper?(&bytes)
-                send(bytes, from: node.address, to: datagram.to)
+                send(bytes, from: node.pretendsToBeAt ?? node.movedTo ?? node.address, to: datagram.to)
             case .event(let event):
                 node.events.append(event)
                 if case .applied(let block) = event {
@@ -249,6 +286,7 @@ final class Mesh {
 
     /// Puts a datagram on the wire.
     func send(_ bytes: [UInt8], from: PeerAddress, to: PeerAddress) {
+        sentTo[to, default: 0] += bytes.count
         let key = key(from, to)
         var wire = wires[key] ?? Wire(parameters, seed: seed &+ UInt64(key))
         let arrival = wire.send(bytes.count, now: now)

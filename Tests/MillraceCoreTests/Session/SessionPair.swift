@@ -41,6 +41,8 @@ final class SessionWorld {
     var duplicatePermille: UInt64 = 0
     var delay = Interval.milliseconds(20)
     var jitter = Interval.zero
+    /// New addresses at which a node stands are proven at once.
+    var provesPaths = false
     /// Sees every datagram sent; answers whether it may travel.
     var tap: (Flight) -> Bool = { _ in true }
 
@@ -105,7 +107,15 @@ final class SessionWorld {
     }
 
     func drain(_ node: Node) {
-        while let event = node.table.nextEvent() { node.events.append(event) }
+        while let event = node.table.nextEvent() {
+            node.events.append(event)
+            // What a caller does with a token: only who receives there can answer it.
+            if provesPaths, case .pathSeen(let id, let address) = event,
+                nodes.contains(where: { $0.address == address })
+            {
+                node.table.move(id, to: address, now: now)
+            }
+        }
         var buffer = [UInt8](repeating: 0, count: 152)
         while let (count, to) = buffer.withUnsafeMutableBytes({ node.table.nextDatagram(into: $0) }) {
             send(Array(buffer[..<count]), from: node.address, to: to)

@@ -45,6 +45,7 @@ import Testing
         let world = SessionWorld(seed: seed)
         var random = Seed(seed).generator("swarm")
         world.jitter = .milliseconds(50)
+        world.provesPaths = true
         func fresh(_ n: UInt64) -> SessionWorld.Node {
             world.add(n) {
                 $0.sessionsMax = 6

@@ -113,7 +113,25 @@ import Testing
         badHeader[4] ^= 1
         let macs = ("mac1Key", Hex.encode(toResponder.bytes))
         let ikHash = ("handshakeHash", Hex.encode(hashed.handshakeHash.bytes))
+        // What a responder under load answers to the init above, and the init that its sender sends then.
+        let cookie = key("cookie")
+        let nonce = Array(key("cookie nonce").bytes.prefix(24))
+        let cookieKey = HandshakeWire.cookieKey(of: responder.publicKey, prologue: prologue)
+        let reply = HandshakeWire.cookieReply(
+            to: initiatorID, nonce: nonce,
+            sealed: CookieSeal.seal(cookie, key: cookieKey, nonce: nonce, ad: Array(ik[0][120..<136])))
+        var shown = ik[0]
+        HandshakeWire.show(cookie, in: &shown)
+        let cookieFields = [
+            ("cookieKey", Hex.encode(cookieKey.bytes)), ("cookie", Hex.encode(cookie.bytes)),
+            ("nonce", Hex.encode(nonce)),
+        ]
         return [
+            file("cookie", "ok", "the answer to ik-init under load", reply, cookieFields),
+            file("cookie-short", "badLength", "a cookie without its last byte", reply.dropLast()),
+            file(
+                "cookie-unknown", "unknownConnection", "a cookie for a connection id that nobody has", reply),
+            file("ik-init-again", "ok", "ik-init with mac2 made with the cookie", shown, cookieFields),
             file("ik-init", "ok", "the first message of IK", ik[0], [macs]),
             file("ik-response", "ok", "the second message of IK", ik[1], [ikHash]),
             file("xx-init", "ok", "the first message of XX, padded to the length of IK's", xx[0]),
@@ -142,7 +160,7 @@ import Testing
                 try remade(ik[0], key: toResponder) { $0.replaceSubrange(4..<8, with: [1, 0, 0, 0]) }),
             file(
                 "unknown-type", "unknownConnection", "a handshake type that does not exist",
-                [6] + ik[0].dropFirst()),
+                [7] + ik[0].dropFirst()),
             file("data-short", "badLength", "no room for header and tag", Array(sample.prefix(23))),
             file("data-unknown", "unknownConnection", "a connection id that nobody has", sample),
             file("data-tag-flipped", "notGenuine", "one bit of the tag", badTag, [ikHash]),
