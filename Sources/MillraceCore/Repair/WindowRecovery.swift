@@ -116,8 +116,10 @@ extension Following {
 
     /// Sets `short` of every incomplete slice from the first gap on: how many of its lost data shreds have to be asked for.
     ///
-    /// Each equation covers the oldest lost shreds in its window. What is left over may still be covered by parity to come
-    /// within the time that asking would take; the rest is asked for, the oldest first.
+    /// Each equation covers the nearest lost shreds in its window, its own slice's first. So what is left over lies in the oldest
+    /// slices, which block the stream, and what remains to be solved falls into small groups; covering the oldest first
+    /// would make one group of a long gap, solved when the last of it is here. What is left over may still be covered by
+    /// parity to come within the time that asking would take; the rest is asked for, the oldest first.
     func balance(now: Instant) {
         var open: [(record: SliceRecord, lost: Int, place: Int)] = []
         var place = 0
@@ -177,7 +179,8 @@ extension Following {
         span: Int
     ) {
         var rest = equations
-        for i in open.indices where rest > 0 && open[i].lost > 0 && place - open[i].place < span {
+        for i in open.indices.reversed() {
+            if rest == 0 || place - open[i].place >= span { return }
             let covered = min(rest, open[i].lost)
             open[i].lost -= covered
             open[i].record.short -= covered
