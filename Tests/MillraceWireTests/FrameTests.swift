@@ -35,7 +35,8 @@ private func written(_ body: (inout FrameWriter) -> Bool) -> [UInt8]? {
 
 private let key = SliceKey(firstHeight: 123_456, index: 2)
 private let terms = ContractTerms(
-    serial: 9, stripes: StripeSet(bits: 0x0003_5555_5555), headers: [.first, .later], leaseMilliseconds: 10_000,
+    serial: 9, stripes: StripeSet(bits: 0x0003_5555_5555), headers: [.first, .later],
+    leaseMilliseconds: 10_000,
     budgetKilobitsPerSecond: 25_000)
 private let controlFrames: [(name: String, frame: Frame)] = [
     ("subscribe", .subscribe(terms)),
