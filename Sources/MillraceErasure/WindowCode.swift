@@ -18,6 +18,11 @@ public enum WindowCode {
         table[(distance * ErasureCode.parityCountMax + parity) * ErasureCode.dataCountMax + data]
     }
 
+    /// The coefficient of a slice's header in the sum of headers that ends `distance` slices later (Spec 60.12): never zero.
+    public static func coefficient(header distance: Int) -> UInt8 {
+        coefficient(parity: 0, data: 0, distance: distance)
+    }
+
     /// By distance, parity and data: 8 KiB.
     static let table: [UInt8] = {
         var table: [UInt8] = []
@@ -54,6 +59,25 @@ public enum WindowCode {
         accumulate(
             bytes: bytes, sources: sources, sourceCount: sourceCount, coefficients: coefficients,
             destinations: destinations, rows: rows, kernel: .preferred)
+    }
+
+    /// `destination[offset...] += factor · source`. The caller owes a destination that is long enough.
+    public static func add(
+        _ factor: UInt8, times source: [UInt8], to destination: inout [UInt8], at offset: Int = 0
+    ) {
+        precondition(offset >= 0 && offset + source.count <= destination.count)
+        var factor = factor
+        // The kernels take sources that could be written to, and write to none.
+        source.withUnsafeBytes { from in
+            destination.withUnsafeMutableBytes { to in
+                guard let from = from.baseAddress, let to = to.baseAddress else { return }
+                var origin = UnsafeMutableRawPointer(mutating: from)
+                var place = to + offset
+                accumulate(
+                    bytes: source.count, sources: &origin, sourceCount: 1, coefficients: &factor,
+                    destinations: &place, rows: 1)
+            }
+        }
     }
 
     static func accumulate(

@@ -66,13 +66,28 @@ public struct StreamStatus: Hashable, Sendable, BitwiseCopyable {
     }
 }
 
-/// Which copies of slice headers a contract has: the first as soon as it is there, another when the next slice's header is
-/// there. What takes the first one in a burst of losses seldom takes a copy that follows 10 ms later.
-public struct HeaderCopies: OptionSet, Hashable, Sendable, BitwiseCopyable {
-    public let rawValue: UInt8
-    @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
-    public static let first = HeaderCopies(rawValue: 1)
-    public static let later = HeaderCopies(rawValue: 2)
+/// What a contract has of slice headers: each as soon as it is there, and sums of the last sixteen (`HeaderSum`), after every
+/// slice or after every second or fourth. What takes a header in a burst of losses seldom takes the sums that follow it.
+public struct HeaderTerms: Hashable, Sendable, BitwiseCopyable {
+    public var atOnce: Bool
+    /// A sum with every so many slices: 1, 2 or 4; none with 0.
+    public private(set) var sumEvery: UInt8
+
+    /// Any `sumEvery` but 1, 2 and 4 means none.
+    public init(atOnce: Bool = false, sumEvery: UInt8 = 0) {
+        self.atOnce = atOnce
+        self.sumEvery = sumEvery <= 2 || sumEvery == 4 ? sumEvery : 0
+    }
+
+    public static let none = HeaderTerms()
+    @inlinable public var isEmpty: Bool { !atOnce && sumEvery == 0 }
+
+    /// The flags of SUBSCRIBE: bit 0 at once, bits 1 and 2 the sums.
+    var flags: UInt8 { (atOnce ? 1 : 0) | (sumEvery == 4 ? 3 : sumEvery) << 1 }
+    static let flagsMax: UInt8 = 7
+    init(flags: UInt8) {
+        self.init(atOnce: flags & 1 == 1, sumEvery: flags >> 1 & 3 == 3 ? 4 : flags >> 1 & 3)
+    }
 }
 
 /// A contract as asked for or granted: which stripes of which cadence, with or without slice headers, for how long, and
@@ -82,12 +97,12 @@ public struct ContractTerms: Hashable, Sendable, BitwiseCopyable {
     public var serial: UInt32
     public var cadence: Cadence
     public var stripes: StripeSet
-    public var headers: HeaderCopies
+    public var headers: HeaderTerms
     public var leaseMilliseconds: UInt32
     /// What the child's link can spare for this parent; 0 when the child does not know.
     public var budgetKilobitsPerSecond: UInt32
     @inlinable public init(
-        serial: UInt32, cadence: Cadence = .c0, stripes: StripeSet, headers: HeaderCopies,
+        serial: UInt32, cadence: Cadence = .c0, stripes: StripeSet, headers: HeaderTerms,
         leaseMilliseconds: UInt32,
         budgetKilobitsPerSecond: UInt32 = 0
     ) {
@@ -125,6 +140,8 @@ public struct ByteRange: Hashable, Sendable, BitwiseCopyable {
 public enum Frame: Hashable, Sendable, BitwiseCopyable {
     /// A signed slice header; the range is its bytes in the datagram.
     case header(ByteRange)
+    /// A combination of signed slice headers: `HeaderSum.decode` reads the range.
+    case headerSum(ByteRange)
     /// One shred. `request` is nil when it is sent by contract, the request's number when it answers one.
     case shred(SliceKey, index: Int, symbol: ByteRange, request: UInt16?)
     case subscribe(ContractTerms)
@@ -172,6 +189,7 @@ public enum FrameType: UInt8, Sendable {
     case ping = 0x0C
     case pong = 0x0D
     case close = 0x0E
+    case headerSum = 0x0F
     case record = 0x10
     case getPeers = 0x11
     case peers = 0x12

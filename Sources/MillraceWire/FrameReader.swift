@@ -57,6 +57,10 @@ public struct FrameReader: ~Escapable {
             let count = Int(try reader.u16())
             guard count > 0, count <= FrameLimits.headerBytesMax else { throw outOfRange() }
             return .header(try range(count))
+        case .headerSum:
+            let count = Int(try reader.u16())
+            guard count > 0, count <= FrameLimits.headerBytesMax else { throw outOfRange() }
+            return .headerSum(try range(count))
         case .shred:
             return try shred(request: nil)
         case .repaired:
@@ -184,12 +188,12 @@ public struct FrameReader: ~Escapable {
     private mutating func terms() throws(ByteError) -> ContractTerms {
         let serial = try u32Varint()
         let cadence = try cadence()
-        let flags = try flags(atMost: 3)
+        let flags = try flags(atMost: HeaderTerms.flagsMax)
         let stripes = try stripes()
         let lease = try u32Varint()
         guard lease <= FrameLimits.leaseMillisecondsMax else { throw outOfRange() }
         return ContractTerms(
-            serial: serial, cadence: cadence, stripes: stripes, headers: HeaderCopies(rawValue: flags),
+            serial: serial, cadence: cadence, stripes: stripes, headers: HeaderTerms(flags: flags),
             leaseMilliseconds: lease,
             budgetKilobitsPerSecond: try u32Varint())
     }

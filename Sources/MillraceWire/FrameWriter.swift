@@ -37,11 +37,20 @@ public struct FrameWriter {
     // MARK: Stream frames
 
     public mutating func appendHeader(_ header: UnsafeRawBufferPointer) -> Bool {
-        precondition(header.count > 0 && header.count <= FrameLimits.headerBytesMax)
-        guard remaining >= 3 + header.count else { return false }
-        put(.header)
-        put(UInt16(header.count))
-        put(header)
+        append(.header, header)
+    }
+
+    /// HEADERSUM: an encoded `HeaderSum`.
+    public mutating func appendHeaderSum(_ sum: UnsafeRawBufferPointer) -> Bool {
+        append(.headerSum, sum)
+    }
+
+    private mutating func append(_ type: FrameType, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        precondition(bytes.count > 0 && bytes.count <= FrameLimits.headerBytesMax)
+        guard remaining >= 3 + bytes.count else { return false }
+        put(type)
+        put(UInt16(bytes.count))
+        put(bytes)
         return true
     }
 
@@ -92,7 +101,7 @@ public struct FrameWriter {
         // 64 bytes bound every frame written here (STATUS, the longest, takes at most 33).
         guard remaining >= 64 else { return false }
         switch frame {
-        case .header, .shred, .record, .peers, .evidence:
+        case .header, .headerSum, .shred, .record, .peers, .evidence:
             preconditionFailure("a frame with bytes of its own has a method of its own")
         case .subscribe(let terms):
             put(.subscribe)
@@ -262,7 +271,7 @@ public struct FrameWriter {
         precondition(terms.leaseMilliseconds <= FrameLimits.leaseMillisecondsMax)
         put(varint: UInt64(terms.serial))
         put(terms.cadence)
-        put(terms.headers.rawValue & 3)
+        put(terms.headers.flags)
         put(terms.stripes)
         put(varint: UInt64(terms.leaseMilliseconds))
         put(varint: UInt64(terms.budgetKilobitsPerSecond))

@@ -25,6 +25,9 @@ public struct SliceHeader: Hashable, Sendable {
     /// The one version of this layout.
     public static let version: UInt8 = 1
     static let fixedBytes = 124
+    /// With a commitment and all the shreds a slice can have: 804.
+    public static let encodedBytesMax =
+        fixedBytes + 40 + WireLimits.shredCountMax * ShredHash.byteCount + Signature.byteCount
     static let commitmentFlag: UInt8 = 1
     static let endOfStreamFlag: UInt8 = 2
     /// 64 zero bytes: no key's signature over anything.

@@ -35,7 +35,7 @@ private func written(_ body: (inout FrameWriter) -> Bool) -> [UInt8]? {
 
 private let key = SliceKey(firstHeight: 123_456, index: 2)
 private let terms = ContractTerms(
-    serial: 9, stripes: StripeSet(bits: 0x0003_5555_5555), headers: [.first, .later],
+    serial: 9, stripes: StripeSet(bits: 0x0003_5555_5555), headers: HeaderTerms(atOnce: true, sumEvery: 4),
     leaseMilliseconds: 10_000,
     budgetKilobitsPerSecond: 25_000)
 private let controlFrames: [(name: String, frame: Frame)] = [
@@ -214,6 +214,9 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         let header = try #require(
             written { writer in symbol.withUnsafeBytes { writer.appendHeader($0) } })
         try write("header", "ok", "a header frame; its bytes are chapter 40's to judge", header, frames: 1)
+        let sum = try #require(
+            written { writer in symbol.withUnsafeBytes { writer.appendHeaderSum($0) } })
+        try write("header-sum", "ok", "a sum of headers; its bytes are 60.12's to judge", sum, frames: 1)
         let refuse = try #require(
             written {
                 $0.appendRefuse(
@@ -282,6 +285,10 @@ private let controlFrames: [(name: String, frame: Frame)] = [
             "peers-long", "outOfRange", "165 bytes for one record",
             [0x12, 1, 2, 1, 165, 0] + [UInt8](repeating: 0, count: 165), frames: 0)
         try write("place-far", "outOfRange", "nine hops", [0x13, 9, 0, 0], frames: 0)
+        try write("header-sum-length", "outOfRange", "a sum of headers of no bytes", [0x0F, 0, 0], frames: 0)
+        try write(
+            "subscribe-flags", "outOfRange", "contract flags 8", [0x04, 1, 0, 8, 0, 0, 0, 0, 0, 0, 1, 1],
+            frames: 0)
         try write("header-length", "outOfRange", "a header of no bytes", [0x01, 0, 0], frames: 0)
         try write(
             "slice-index", "outOfRange", "slice 1,024", [0x02, 0, 1, 0x80, 0x08, 0, 1, 0, 0], frames: 0)

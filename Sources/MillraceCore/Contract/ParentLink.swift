@@ -46,7 +46,20 @@ struct ParentLink {
     var renewAt: Instant = .zero
     var subscribeAttempts = 0
     var stripes = StripeSet.empty
-    var headers: HeaderCopies = []
+    var headers = HeaderTerms.none
+
+    // Forged, or of another history?
+
+    struct Dispute: BitwiseCopyable {
+        var key: SliceKey
+        var until: Instant
+        var shreds: Int
+    }
+    /// Shreds of it that others' headers refute, while it is asked for its own.
+    var dispute: Dispute?
+    /// It was asked once; there is no second time in one session.
+    var isDisputed = false
+    static let disputedMax = 64
 
     // Does it keep it?
 

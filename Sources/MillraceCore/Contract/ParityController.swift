@@ -13,7 +13,7 @@
 /// quiet seconds.
 ///
 /// Parity helps against chance, not against a full link: while the round trip stands well above its minimum, the losses
-/// are the queue's, more parity makes more of them, and so a stripe is given back at every decision.
+/// are the queue's, more parity makes more of them, and so a stripe is given back at every decision, down to none.
 
 import MillraceBase
 
@@ -45,6 +45,8 @@ struct ParityController {
     var isBursty: Bool { isLossy && dispersion16 >= 2 * ParityController.dispersionMin16 }
     private var dataCount16 = 16
     private var decideAt = Instant.zero
+    /// Losses have been measured at least once.
+    var isDecided: Bool { decideAt > .zero }
     private var quiet = 0
 
     init(floor: Int) {
@@ -68,6 +70,7 @@ struct ParityController {
     /// above its minimum, `ceiling` how many parity shreds slices have.
     mutating func decide(roundTrip: Interval, queued: Interval, ceiling: Int, now: Instant) -> Bool {
         guard now >= decideAt, expected >= ParityController.sampleMin else { return false }
+        let isFirst = !isDecided
         decideAt = now + ParityController.decideInterval
         let loss = missing * 65_536 / expected
         let dispersion = measuredDispersion16
@@ -75,13 +78,13 @@ struct ParityController {
         if loss > ParityController.outage65536 { return false }
         if queued > ParityController.queueDelay {
             quiet = 0
-            guard stripes > floor else { return false }
+            guard stripes > 0 else { return false }
             stripes -= 1
             return true
         }
-        loss65536 += (loss - loss65536) / (loss > loss65536 ? 2 : 8)
+        loss65536 += (loss - loss65536) / (isFirst ? 1 : loss > loss65536 ? 2 : 8)
         isLossy = loss65536 >= ParityController.noise65536 / (isLossy ? 4 : 1)
-        dispersion16 += (dispersion - dispersion16) / (dispersion > dispersion16 ? 2 : 8)
+        dispersion16 += (dispersion - dispersion16) / (isFirst ? 1 : dispersion > dispersion16 ? 2 : 8)
         let wanted = min(max(stripesFor(roundTrip), floor), max(ceiling, floor))
         if wanted > stripes {
             stripes = wanted
@@ -107,7 +110,10 @@ struct ParityController {
         let (c, depth) =
             roundTrip < .milliseconds(30)
             ? (1, 2)
-            : roundTrip < .milliseconds(100) ? (3, 2) : roundTrip < .milliseconds(200) ? (5, 3) : (5, 4)
+            : roundTrip < .milliseconds(100)
+                ? (3, 2)
+                : roundTrip < .milliseconds(200)
+                    ? (5, 3) : roundTrip < .milliseconds(250) ? (5, 4) : (10, 4)
         // In 1/256 of a shred.
         let mean = dataCount16 * loss65536 / 16 / 256
         for m in 0..<16 {

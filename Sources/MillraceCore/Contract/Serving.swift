@@ -24,6 +24,7 @@ final class Serving {
     var alternatives: [AlternativePeer] = []
     /// Shreds are dealt out child by child; the first child changes, so that none is always last.
     private var firstChild = 0
+    private var sums = HeaderSumMaker()
     /// Which status the children are told.
     var status = StreamStatus()
 
@@ -100,18 +101,29 @@ final class Serving {
     func forward(_ record: SliceRecord, _ shreds: StripeSet, withHeader: Bool = false) {
         for peer in children {
             guard let child = peer.child, child.isOwed(now: endpoint.now) else { continue }
-            if withHeader, child.terms.headers.contains(.later) {
-                if let before = child.headerOwedLater {
-                    queue(Work(key: before, shreds: .empty, withHeader: true, request: nil), for: child)
+            if withHeader, child.owesSum() {
+                // Overdue when the slice before had no shred for it to follow.
+                if let before = child.sumOwed {
+                    queue(
+                        Work(key: before, shreds: .empty, withHeader: false, withSum: true, request: nil),
+                        for: child)
                 }
-                child.headerOwedLater = record.key
+                child.sumOwed = record.key
             }
+            let withSum = child.sumOwed == record.key && isPastMiddle(shreds, of: record)
+            if withSum { child.sumOwed = nil }
             queue(
                 Work(
                     key: record.key, shreds: given(shreds.intersection(child.terms.stripes), of: record.key),
-                    withHeader: withHeader && child.terms.headers.contains(.first), request: nil),
+                    withHeader: withHeader && child.terms.headers.atOnce, withSum: withSum, request: nil),
                 for: child)
         }
+    }
+
+    /// A sum of headers goes with the second half of its slice's shreds: far enough from the header for another burst of
+    /// losses, and before the slice could be complete.
+    private func isPastMiddle(_ shreds: StripeSet, of record: SliceRecord) -> Bool {
+        record.dataCount == 0 || (shreds.bits >> UInt64(record.dataCount / 2)) != 0
     }
 
     private func queue(_ work: Work, for child: Child) {
@@ -232,6 +244,11 @@ final class Serving {
                     record.assembler.headerBytes, isRepair: work.request != nil, to: peer)
             else { return nil }
             work.withHeader = false
+            sent = count
+        } else if work.shreds.isEmpty, work.withSum {
+            let sum = sums.sum(endingAt: record, in: store)
+            guard let count = endpoint.sendHeaderSum(sum, to: peer) else { return nil }
+            work.withSum = false
             sent = count
         } else if let index = work.shreds.first {
             if let symbol = record.assembler.symbol(ofStripe: index) {

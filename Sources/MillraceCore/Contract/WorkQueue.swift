@@ -8,11 +8,13 @@ struct Work: BitwiseCopyable {
     var key: SliceKey
     var shreds: StripeSet
     var withHeader: Bool
+    /// The sum of headers that ends with this slice's (`HeaderSum`), behind the shreds.
+    var withSum = false
     /// The request it answers; nil for what is owed by contract.
     var request: UInt16?
 
     /// Datagrams, about.
-    var count: Int { shreds.count + (withHeader ? 1 : 0) }
+    var count: Int { shreds.count + (withHeader ? 1 : 0) + (withSum ? 1 : 0) }
 }
 
 struct WorkQueue: ~Copyable {

@@ -45,6 +45,8 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var shredsUnplaced: UInt64 = 0
     public var headersAccepted: UInt64 = 0
     public var headersDuplicate: UInt64 = 0
+    /// Lost ones that sums of headers gave.
+    public var headersRecovered: UInt64 = 0
     public var headersInvalid: UInt64 = 0
     public var slicesCompleted: UInt64 = 0
     /// Slices that needed parity: fewer than K data shreds came.
@@ -137,6 +139,7 @@ extension CoreStatistics {
         shredsDuplicate &+= other.shredsDuplicate
         shredsSurplus &+= other.shredsSurplus
         headersDuplicate &+= other.headersDuplicate
+        headersRecovered &+= other.headersRecovered
         slicesCompleted &+= other.slicesCompleted
         slicesRecovered &+= other.slicesRecovered
         repairsAsked &+= other.repairsAsked

@@ -109,7 +109,7 @@ final class Endpoint {
             guard let frame = try? reader.next() else { return }
             let bytes = UInt64(reader.offset + reader.leftOutBytes - start)
             switch frame {
-            case .header: statistics.sent.header &-= bytes
+            case .header, .headerSum: statistics.sent.header &-= bytes
             case .shred(_, _, _, .some): statistics.sent.repair &-= bytes
             case .shred(_, let index, _, nil):
                 if index < WireLimits.firstParityStripe {
@@ -198,6 +198,18 @@ final class Endpoint {
         } else {
             statistics.sent.header &+= UInt64(count)
         }
+        return count
+    }
+
+    /// Sends an encoded sum of headers; answers the bytes it took, or nil when no buffer was free.
+    func sendHeaderSum(_ sum: [UInt8], to peer: Peer) -> Int? {
+        guard prepare(peer, room: sum.count + 3) else { return nil }
+        var writer = writer(peer)
+        let before = writer.count
+        guard sum.withUnsafeBytes({ writer.appendHeaderSum($0) }) else { return nil }
+        peer.openCount = writer.count
+        let count = writer.count - before
+        statistics.sent.header &+= UInt64(count)
         return count
     }
 

@@ -32,6 +32,8 @@ final class SliceRecord {
     var equations = 0
     /// Parents whose part in it has been judged, by index.
     var judgedOf: UInt64 = 0
+    /// Parents that sent its header themselves, by index.
+    var headerFrom: UInt64 = 0
     /// Fetched by catch-up, so nothing comes by contract.
     var isBacklog = false
 

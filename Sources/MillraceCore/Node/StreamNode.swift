@@ -147,6 +147,13 @@ final class StreamNode {
             following.header(
                 RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: plaintext[bytes.range])), from: peer,
                 now: now)
+        case .headerSum(let bytes):
+            isControl = false
+            endpoint.statistics.received.header &+= UInt64(count)
+            guard let following else { return offend(peer, .unexpectedFrame) }
+            following.headerSum(
+                RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: plaintext[bytes.range])), from: peer,
+                now: now)
         case .shred(let key, let index, let symbol, let request):
             isControl = false
             if request != nil {

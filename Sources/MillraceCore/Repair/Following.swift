@@ -51,12 +51,25 @@ final class Following {
     /// Parity in hand of slices from `next` on: while there is none, there is nothing to solve.
     var equations = 0
     var solver = WindowSolver()
-    /// Losses are such that headers are worth a copy that comes later.
-    private var headersAgain = false
+    /// With what the oldest gap was last tried, in vain.
+    struct Tried: Equatable {
+        var next: UInt64 = 0
+        var equations = 0
+        var missing = 0
+    }
+    var lastTried = Tried()
+    /// Lost headers, from sums of headers; and how often a sum is bought.
+    private var headers = HeaderRecovery()
+    private var sumEvery: UInt8 = 2
+    /// Which parent sends headers, in turn, and what it left out lately.
+    private var headerTurn = 0
+    private var headersMissed = 0
+    private var headerTurnIsDue = false
     /// When a header last came.
     var lastHeaderAt: Instant = .zero
-    /// Loss is counted from this height on: slices from before a change of plan tell nothing.
+    /// Loss is counted from this height on: slices from before a change of plan tell nothing. And it was, through this one.
     private var countLossFrom: UInt64 = 0
+    private var lossCountedThrough: UInt64 = 0
 
     /// The lowest height that is not complete; 0 until known (a relay starts where the stream is).
     var next: UInt64
@@ -182,6 +195,8 @@ final class Following {
         parents[i].state = .up
         parents[i].connectFailures = 0
         parents[i].resetDebt()
+        parents[i].dispute = nil
+        parents[i].isDisputed = false
         parents[i].serial &+= 1
         parents[i].acceptedSerial = 0
         parents[i].subscribeAttempts = 0
@@ -224,10 +239,14 @@ final class Following {
     /// Deals the stripes anew over the usable parents and asks each whose share changed.
     func replan(now: Instant) {
         let fresh = StripePlan(
-            usable: preferred, parityStripes: parity.stripes,
-            sendsHeadersAgain: headersAgain)
+            usable: preferred, parityStripes: parity.stripes, turn: headerTurn, sumEvery: sumEvery)
         plan = fresh
-        countLossFrom = max(headerTip, next) + 50
+        let roundTrip = parents.indices.reduce(Interval.zero) {
+            max($0, peer($1)?.roundTrip.current ?? .zero)
+        }
+        countLossFrom =
+            max(headerTip, next) + 10
+            + UInt64(max(roundTrip.nanoseconds / Limits.miniBlockInterval.nanoseconds, 0))
         for i in parents.indices {
             if parents[i].stripes == fresh.stripes[i], parents[i].headers == fresh.headers[i],
                 parents[i].acceptedSerial == parents[i].serial || !parents[i].isConnected
@@ -295,6 +314,45 @@ final class Following {
             if now >= peer.wasParentUntil { offend(peer, .unexpectedFrame) }
             return
         }
+        take(bytes, from: peer, parent: i, now: now)
+        takeRecovered(now: now)
+    }
+
+    /// A HEADERSUM frame from a parent (Spec 60.12).
+    func headerSum(_ bytes: RawSpan, from peer: Peer, now: Instant) {
+        guard let i = peer.parentIndex else {
+            if now >= peer.wasParentUntil { offend(peer, .unexpectedFrame) }
+            return
+        }
+        guard equivocationAt == nil else { return }
+        let sum: HeaderSum
+        do throws(FrameError) {
+            sum = try HeaderSum.decode(bytes)
+        } catch {
+            offend(peer, .malformedFrame)
+            return
+        }
+        guard let newest = sum.slices.first, newest.cadence == .c0, store.mayHold(newest.firstHeight),
+            headerTip == 0 || newest.firstHeight <= headerTip + Following.earlyHeightsMax,
+            sum.slices.contains(where: { $0.firstHeight >= next && store.record($0) == nil })
+        else { return }
+        headers.add(sum, from: i) { store.record($0)?.assembler.headerBytes }
+        takeRecovered(now: now)
+    }
+
+    /// Headers that sums gave: as good as their signatures, and nobody's offence if they are not.
+    private func takeRecovered(now: Instant) {
+        while let (key, header) = headers.next() {
+            guard let found = try? SliceHeader.decode(header.span.bytes), found.key == key,
+                store.record(key) == nil
+            else { continue }
+            endpoint.statistics.headersRecovered &+= 1
+            take(header.span.bytes, from: nil, parent: nil, now: now)
+        }
+    }
+
+    /// A header: from parent `i`, or recovered from sums, which then have no offence to answer for.
+    private func take(_ bytes: RawSpan, from peer: Peer?, parent i: Int?, now: Instant) {
         // The stream is over: whatever comes now belongs to one history or the other.
         guard equivocationAt == nil else { return }
         let header: SliceHeader
@@ -313,7 +371,10 @@ final class Following {
             endpoint.statistics.headersDuplicate &+= 1
             endpoint.statistics.received.noteDuplicate(bytes.byteCount, among: \.header)
             // The same slice from another parent: equal bytes cost no second signature check.
-            if isEqual(held.assembler.headerBytes, bytes) { return }
+            if isEqual(held.assembler.headerBytes, bytes) {
+                if let i { vouched(i, for: held, now: now) }
+                return
+            }
             let hash = SliceHeader.hash(encoded: bytes)
             guard hash != held.assembler.headerHash else { return }
             if header.isSigned(by: sequencerKey, hash: hash) {
@@ -343,13 +404,23 @@ final class Following {
         admit(header, hash: hash, bytes: bytes, parent: i, now: now)
     }
 
+    /// A parent sent the header that is held: what it sends of that slice is judged by it.
+    private func vouched(_ i: Int, for record: SliceRecord, now: Instant) {
+        record.headerFrom |= 1 << UInt64(i)
+        if let dispute = parents[i].dispute, dispute.key == record.key {
+            headerCame(record.key)
+            settleDispute(i)
+        }
+    }
+
     private func equivocated(_ held: SliceRecord, _ bytes: RawSpan, at height: UInt64) {
         equivocationAt = height
         let other = held.assembler.headerBytes
         if let proof = EquivocationProof(other.span.bytes, bytes) { onProof?(proof) }
     }
 
-    private func invalidHeader(_ peer: Peer) {
+    private func invalidHeader(_ peer: Peer?) {
+        guard let peer else { return }
         endpoint.statistics.headersInvalid &+= 1
         offend(peer, .invalidHeader)
     }
@@ -384,9 +455,11 @@ final class Following {
         return nil
     }
 
-    private func admit(_ header: SliceHeader, hash: Hash32, bytes: RawSpan, parent: Int, now: Instant) {
+    private func admit(_ header: SliceHeader, hash: Hash32, bytes: RawSpan, parent: Int?, now: Instant) {
         guard let record = store.admit(header, hash: hash, encoded: bytes, now: now) else { return }
         endpoint.statistics.headersAccepted &+= 1
+        if let parent { record.headerFrom = 1 << UInt64(parent) }
+        headers.learned(record.key, record.assembler.headerBytes)
         headerCame(record.key)
         if next == 0 {
             next = joinHeight(header.firstHeight)
@@ -403,6 +476,7 @@ final class Following {
         if header.lastHeight > headerTip {
             headerTip = header.lastHeight
             lastHeaderAt = now
+            countLosses()
         }
         onNews?(News(headerOf: record))
         if record.shreds.isEmpty { finish(record, now: now) }
@@ -472,7 +546,9 @@ final class Following {
             return
         }
         // Heights we could not hold are not worth waiting for; nor are those beyond any header's reach.
-        guard store.mayHold(key.firstHeight), headerTip == 0 || key.firstHeight <= headerTip + 1_024 else {
+        guard store.mayHold(key.firstHeight),
+            headerTip == 0 || key.firstHeight <= headerTip + Following.earlyHeightsMax
+        else {
             endpoint.statistics.shredsUnplaced &+= 1
             peer.score.excuse(datagrams: 1, now: now)
             return
@@ -485,6 +561,9 @@ final class Following {
             self.peer(evicted)?.score.excuse(datagrams: 1, now: now)
         }
     }
+
+    /// Heights ahead of the newest header that anything is kept of.
+    static let earlyHeightsMax: UInt64 = 1_024
 
     private func duplicate(_ bytes: Int, index: Int, isRepair: Bool) {
         endpoint.statistics.shredsDuplicate &+= 1
@@ -531,8 +610,40 @@ final class Following {
             duplicate(symbol.count, index: index, isRepair: isRepair)
         case .forged:
             endpoint.statistics.shredsInvalid &+= 1
-            offend(peer, .invalidShred, bytes: symbol.count)
+            if !dispute(record, with: peer, now: now) { offend(peer, .invalidShred, bytes: symbol.count) }
         }
+    }
+
+    // MARK: Disputes
+
+    /// A shred does not have the hash that a header gives it, and the header came from others: the peer may be honest and follow
+    /// another history. It is asked for its own header. If that is the same, or does not come, its shreds were forged; if it is
+    /// another, signed as well, the sequencer is found out. False when there is nothing to ask any more.
+    private func dispute(_ record: SliceRecord, with peer: Peer, now: Instant) -> Bool {
+        guard let i = peer.parentIndex, record.headerFrom >> UInt64(i) & 1 == 0 else { return false }
+        if let dispute = parents[i].dispute {
+            parents[i].dispute?.shreds += 1
+            if now < dispute.until, dispute.shreds < ParentLink.disputedMax { return true }
+            settleDispute(i)
+            return true
+        }
+        guard !parents[i].isDisputed, !requests.isFull else { return false }
+        let until = now + peer.roundTrip.timeout * 2
+        let request = RepairRequest(
+            kind: .header, key: record.key, shreds: .empty, parent: i, sentAt: now, deadline: until,
+            outstanding: 1)
+        guard let number = requests.open(request) else { return false }
+        parents[i].isDisputed = true
+        parents[i].dispute = .init(key: record.key, until: until, shreds: 1)
+        endpoint.send(.repair(request: number, record.key, .empty, withHeader: true), to: peer)
+        return true
+    }
+
+    /// It was the peer's fault after all.
+    private func settleDispute(_ i: Int) {
+        guard let dispute = parents[i].dispute, let peer = peer(i) else { return }
+        parents[i].dispute = nil
+        for _ in 0..<min(dispute.shreds, 3) { offend(peer, .invalidShred) }
     }
 
     private func stored(_ index: Int, in record: SliceRecord, now: Instant, isRepair: Bool) {
@@ -577,27 +688,61 @@ final class Following {
             shredsPerHeight16 += (shreds * 16 / heights - shredsPerHeight16) / 4
             for record in entry.slices { equations -= record?.equations ?? 0 }
             next = entry.lastHeight + 1
-            if next > Following.lossDelay { countLoss(at: next - Following.lossDelay) }
         }
         if next != before {
             nextSince = now
             early.dropBelow(next)
+            headers.dropBelow(next)
         }
     }
 
     /// Shreds that have not come this many heights later do not come.
     static let lossDelay: UInt64 = 24
 
-    /// What became of the contract's shreds at a height that lies behind.
-    private func countLoss(at height: UInt64) {
-        guard height >= countLossFrom, let entry = store.entry(height) else { return }
+    /// At most so many heights at once: after a gap, what lies further back came by catch-up.
+    static let lossCountMax: UInt64 = 64
+
+    /// What became of the contract's shreds at heights that lie behind, whether or not those are complete: while the stream
+    /// stands still for want of parity, that is what there is to be learned.
+    private func countLosses() {
+        guard headerTip > Following.lossDelay else { return }
+        let through = headerTip - Following.lossDelay
+        var height = max(
+            lossCountedThrough + 1, countLossFrom, through - min(through, Following.lossCountMax) + 1)
+        lossCountedThrough = max(lossCountedThrough, through)
+        if height > through { return }
         let subscribed = plan.stripes.reduce(StripeSet.empty) { $0.union($1) }
+        let headersBy = plan.headers.firstIndex { $0.atOnce }
+        while height <= through {
+            if let entry = store.entry(height) {
+                countLoss(of: entry, subscribed: subscribed, headersBy: headersBy)
+                height = entry.lastHeight
+            }
+            height += 1
+        }
+    }
+
+    private func countLoss(of entry: HeightEntry, subscribed: StripeSet, headersBy: Int?) {
         for record in entry.slices {
             guard let record, !record.isBacklog, record.dataCount > 0 else { continue }
+            if let headersBy { noteHeader(of: record, by: headersBy) }
             let owed = subscribed.intersection(record.shreds)
             parity.note(
                 expected: owed.count, missing: owed.subtracting(record.arrived).count,
                 dataCount: record.dataCount)
+        }
+    }
+
+    /// Each header that did not come counts four, each that came takes one off; at so many, another parent has to send them.
+    static let headersMissedMax = 40
+
+    private func noteHeader(of record: SliceRecord, by parent: Int) {
+        let came = record.headerFrom >> UInt64(parent) & 1 == 1
+        headersMissed = max(headersMissed + (came ? -1 : 4), 0)
+        if headersMissed >= Following.headersMissedMax {
+            headersMissed = 0
+            headerTurn = (headerTurn + 1) % Following.parentsMax
+            headerTurnIsDue = true
         }
     }
 
@@ -615,12 +760,13 @@ final class Following {
         }
         var isChanged = parity.decide(
             roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now)
-        // A third copy is dear: it pays where a header asked for takes long, and losses take both at once.
-        let again =
-            parents.count(where: \.isUsable) > 1
-            ? parity.isBursty && roundTrip >= Following.longRoundTrip : parity.isLossy
-        if headersAgain != again {
-            headersAgain = again
+        // The oftener, the dearer: it pays where a header asked for takes long, and losses take several at once.
+        let often: UInt8 =
+            parity.isBursty && roundTrip >= Following.longRoundTrip
+            ? 1 : parity.isLossy ? 2 : parents.count(where: \.isUsable) > 1 ? 4 : 0
+        if parity.isDecided, sumEvery != often || headerTurnIsDue {
+            sumEvery = often
+            headerTurnIsDue = false
             isChanged = true
         }
         if isChanged { replan(now: now) }

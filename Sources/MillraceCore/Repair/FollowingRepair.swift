@@ -359,6 +359,7 @@ extension Following {
     /// Looks at every height from the first gap to the settled tip, oldest first. Answers whether any is incomplete.
     private func askForGaps(now: Instant) -> Bool {
         guard next > 0 else { return joinBacklog(now: now) }
+        recoverOldest(now: now)
         balance(now: now)
         let last = min(max(settledTip, headerTip), next + Following.heightsAheadMax)
         var height = next

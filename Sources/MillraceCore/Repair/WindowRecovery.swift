@@ -12,6 +12,7 @@
 /// Bounds: at most `scanBackMax` slices before the one that something came for, and 15 after it.
 
 import MillraceBase
+import MillraceErasure
 import MillraceWire
 
 extension Following {
@@ -53,6 +54,35 @@ extension Following {
                 group = nil
             }
             if group == nil { (unknowns, parity) = (0, 0) }
+            slice = store.next(of: current)
+        }
+    }
+
+    /// Slices that a look at the oldest gap goes ahead: with more than that, and no sixteen whole ones among them, repair is
+    /// what helps.
+    static let oldestAheadMax = 128
+
+    /// Solves the group of the oldest gap if it can be by now. What came last for it may have been a header far back, which is
+    /// not looked at from where the stream is. Nothing is tried twice with the same equations.
+    func recoverOldest(now: Instant) {
+        guard equations > 0, let entry = store.entry(next), let start = entry.slices.first, let start else {
+            return
+        }
+        let tried = Following.Tried(next: next, equations: equations, missing: start.missingData.count)
+        if tried == lastTried { return }
+        lastTried = tried
+        var unknowns = 0
+        var parity = 0
+        var sinceGap = 0
+        var slice: SliceRecord? = start
+        for _ in 0..<Following.oldestAheadMax {
+            guard let current = slice, sinceGap < WireLimits.windowSpanMax else { return }
+            let missing = current.missingData.count
+            sinceGap = missing > 0 ? 0 : sinceGap + 1
+            unknowns += missing
+            parity += current.have.parity.count
+            if unknowns > LinearSystem.unknownsMax { return }
+            if unknowns > 0, parity >= unknowns, solve(from: start, through: current, now: now) { return }
             slice = store.next(of: current)
         }
     }

@@ -29,6 +29,14 @@ private func write(_ frame: Frame, from bytes: UnsafeRawBufferPointer) -> [UInt8
         let fits: Bool
         switch frame {
         case .header(let range): fits = writer.appendHeader(part(range))
+        case .headerSum(let range):
+            if let sum = try? HeaderSum.decode(RawSpan(_unsafeBytes: part(range))) {
+                var encoded: [UInt8] = []
+                sum.encode(into: &encoded)
+                let again = try? HeaderSum.decode(encoded.span.bytes)
+                promise(again == sum, "a sum of headers that does not read as it was written")
+            }
+            fits = writer.appendHeaderSum(part(range))
         case .shred(let key, let index, let symbol, let request):
             fits = writer.appendShred(key, index: index, symbol: part(symbol), answering: request)
         case .refuse(_, _, _, _, let alternatives):
@@ -59,7 +67,8 @@ private func sample(_ body: (inout FrameWriter) -> Bool) -> [UInt8] {
 func frameSamples() -> [[UInt8]] {
     let key = SliceKey(firstHeight: 1_234, index: 1)
     let terms = ContractTerms(
-        serial: 3, cadence: .c0, stripes: .allData, headers: .first, leaseMilliseconds: 1_000,
+        serial: 3, cadence: .c0, stripes: .allData, headers: HeaderTerms(atOnce: true, sumEvery: 2),
+        leaseMilliseconds: 1_000,
         budgetKilobitsPerSecond: 5_000)
     let frames: [Frame] = [
         .subscribe(terms), .accept(terms), .unsubscribe(serial: 9, cadence: .c1),
@@ -73,6 +82,12 @@ func frameSamples() -> [[UInt8]] {
     ]
     var samples = frames.map { frame in sample { $0.append(frame) } }
     samples.append(sample { writer in [1, 2, 3].withUnsafeBytes { writer.appendHeader($0) } })
+    for index in [0, 2] as [UInt16] {
+        let slices = [SliceKey(firstHeight: 1_234, index: index), SliceKey(firstHeight: 1_233, index: 0)]
+        var encoded: [UInt8] = []
+        HeaderSum(slices: slices, sum: [5, 6, 7]).encode(into: &encoded)
+        samples.append(sample { writer in encoded.withUnsafeBytes { writer.appendHeaderSum($0) } })
+    }
     samples.append(
         sample { writer in
             [1, 2, 3].withUnsafeBytes {
