@@ -66,6 +66,24 @@ struct ParentLink {
     /// Its score says that others should have its stripes, if they can (Spec 66.7).
     var isDeferred = false
 
+    /// It is to show first that it gives anything (`ParentWatch`): since when, and what it gave.
+    var isOnTrial = false
+    var trialSince: Instant = .zero
+    var trialShreds = 0
+    /// It has given shreds by contract.
+    var hasDelivered = false
+    /// Since when it owes shreds of every slice, and from which height on; since when it owes headers, when it last sent one, and
+    /// how many others sent since.
+    var owesShredsSince: Instant?
+    var owesFrom: UInt64 = 0
+    var owesHeadersSince: Instant?
+    var lastHeaderAt: Instant = .zero
+    var headersUnheard = 0
+    /// When a request to it last ran out of time, and how many did since it answered one.
+    var unansweredAt: Instant = .zero
+    var unanswered = 0
+    var lastAnswerAt: Instant = .zero
+
     /// Slices and shreds it owed since it last sent one, and since when.
     var owedSlices = 0
     var owedShreds = 0
@@ -84,7 +102,7 @@ struct ParentLink {
     init(endpoint: PeerEndpoint) { self.endpoint = endpoint }
 
     var isRetired: Bool { retiredAt != nil }
-    var isUsable: Bool { state == .up && !isRetired }
+    var isUsable: Bool { state == .up && !isRetired && !isOnTrial }
     /// It has a session: it can be asked.
     var isConnected: Bool {
         switch state {

@@ -8,14 +8,15 @@
 /// Asks: `pump()` when the shell drains outputs and at `nextDeadline`.
 
 import MillraceBase
+import MillraceCrypto
 import MillraceWire
 
 final class Serving {
     static let statusInterval = Interval.milliseconds(50)
 
     private let config: ServingConfig
-    /// See `ServingConfig`.
-    var withheldPerMille: Int
+    /// A relay that cheats, in tests and simulations.
+    var misconduct: Misconduct?
     private let endpoint: Endpoint
     private let store: SliceStore
     /// Peers with a child contract, in the order of their session slots.
@@ -32,7 +33,7 @@ final class Serving {
         self.config = config
         self.endpoint = endpoint
         self.store = store
-        withheldPerMille = config.withheldPerMille
+        misconduct = config.misconduct
     }
 
     // MARK: Contracts
@@ -66,12 +67,24 @@ final class Serving {
 
     private func child(of peer: Peer) -> Child? {
         if let child = peer.child { return child }
-        guard children.count < config.childrenMax else { return nil }
+        guard hasPlace(for: peer) else { return nil }
         let child = Child(pacingKilobitsPerSecond: config.pacingKilobitsPerSecond, now: endpoint.now)
         peer.child = child
         let place = children.firstIndex { $0.session.index > peer.session.index } ?? children.count
         children.insert(peer, at: place)
         return child
+    }
+
+    /// Places of known children are kept for them.
+    private func hasPlace(for peer: Peer) -> Bool {
+        if children.count >= config.childrenMax { return false }
+        if config.knownChildren.isEmpty || isKnown(peer) { return true }
+        let absent = config.knownChildren.count - children.count(where: isKnown)
+        return children.count + absent < config.childrenMax
+    }
+
+    private func isKnown(_ peer: Peer) -> Bool {
+        config.knownChildren.contains { $0.bytes32 == peer.key }
     }
 
     private func refuse(_ terms: ContractTerms, _ reason: RefusalReason, _ peer: Peer) {
@@ -99,6 +112,8 @@ final class Serving {
 
     /// Shreds that were verified (or made, or re-created).
     func forward(_ record: SliceRecord, _ shreds: StripeSet, withHeader: Bool = false) {
+        let given = misconduct?.given(shreds, of: record.key) ?? shreds
+        let withHeader = withHeader && misconduct?.givesHeader(of: record.key) ?? true
         for peer in children {
             guard let child = peer.child, child.isOwed(now: endpoint.now) else { continue }
             if withHeader, child.owesSum() {
@@ -112,11 +127,11 @@ final class Serving {
             }
             let withSum = child.sumOwed == record.key && isPastMiddle(shreds, of: record)
             if withSum { child.sumOwed = nil }
-            queue(
-                Work(
-                    key: record.key, shreds: given(shreds.intersection(child.terms.stripes), of: record.key),
-                    withHeader: withHeader && child.terms.headers.atOnce, withSum: withSum, request: nil),
-                for: child)
+            let work = Work(
+                key: record.key, shreds: given.intersection(child.terms.stripes),
+                withHeader: withHeader && child.terms.headers.atOnce,
+                withSum: withSum && misconduct?.givesHeader(of: record.key) ?? true, request: nil)
+            for _ in 0..<(misconduct?.copies ?? 1) { queue(work, for: child) }
         }
     }
 
@@ -134,22 +149,10 @@ final class Serving {
         }
     }
 
-    /// All that is owed, unless this is a cheat in a test: then it leaves out shreds that a hash of their place picks.
-    private func given(_ shreds: StripeSet, of key: SliceKey) -> StripeSet {
-        if withheldPerMille == 0 { return shreds }
-        var given = shreds
-        for index in 0..<StripeSet.stripesMax where shreds.contains(index) {
-            let place = key.firstHeight &* 64 &+ UInt64(index)
-            var mixed = (place ^ place >> 29) &* 0x9E37_79B9_7F4A_7C15
-            mixed ^= mixed >> 32
-            if mixed % 1_000 < UInt64(max(withheldPerMille, 0)) { given.remove(index) }
-        }
-        return given
-    }
-
     // MARK: Requests
 
     func repair(request: UInt16, _ key: SliceKey, _ shreds: StripeSet, withHeader: Bool, from peer: Peer) {
+        if let misconduct, !misconduct.answers(key.firstHeight) { return }
         guard let child = child(of: peer), let record = store.record(key) else {
             miss(request, shreds, header: withHeader, peer)
             return
@@ -167,6 +170,7 @@ final class Serving {
     }
 
     func catchUp(request: UInt16, cadence: Cadence, first: UInt64, count: Int, from peer: Peer) {
+        if let misconduct, !misconduct.answers(first) { return }
         guard cadence == .c0, let child = child(of: peer), store.entry(first) != nil else {
             miss(request, .empty, header: true, peer)
             return
@@ -252,10 +256,17 @@ final class Serving {
             sent = count
         } else if let index = work.shreds.first {
             if let symbol = record.assembler.symbol(ofStripe: index) {
-                guard
-                    let count = endpoint.sendShred(
+                let count =
+                    misconduct?.forges ?? false
+                    ? Misconduct.forgedSymbol.withUnsafeBytes {
+                        endpoint.sendShred(
+                            record.key, index: index,
+                            symbol: UnsafeRawBufferPointer(rebasing: $0[..<min(symbol.count, $0.count)]),
+                            answering: work.request, to: peer)
+                    }
+                    : endpoint.sendShred(
                         record.key, index: index, symbol: symbol, answering: work.request, to: peer)
-                else { return nil }
+                guard let count else { return nil }
                 sent = count
             }
             work.shreds.remove(index)

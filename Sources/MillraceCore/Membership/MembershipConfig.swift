@@ -57,6 +57,8 @@ enum MembershipLimits {
     static let patience = 6
     /// A contact that has said nothing useful for so long is let go.
     static let contactTime = Interval.seconds(5)
+    /// One that gave nothing as a parent is no candidate before then.
+    static let silencePause = Interval.seconds(30)
     /// Clocks differ: a record from so far in the future counts.
     static let clockToleranceMicroseconds: UInt64 = 600_000_000
     /// A node's own record: for six hours, signed anew every hour, or after half a minute when what it says has changed.

@@ -65,8 +65,8 @@ extension Membership {
 
     // MARK: Parents
 
-    /// A found parent goes when it has no stream, is gone, or was silent twice. When no parent is left at all, it may be our own
-    /// line: then those we had are dialled for as long as any other would be, and others beside them.
+    /// A found parent goes when it has no stream, is gone, was silent twice, or has never given anything. When no parent is left
+    /// at all, it may be our own line: then those we had are dialled for as long as any other would be, and others beside them.
     private func dropParents() {
         guard let following else { return }
         let usable = following.parents.count { $0.isUsable }
@@ -77,7 +77,12 @@ extension Membership {
             switch link.state {
             case .down, .connecting:
                 isLost = link.connectFailures >= (usable > 0 ? 1 : MembershipLimits.patience)
-            case .silent: isLost = link.lapses >= 2
+            case .silent:
+                isLost = link.lapses >= (link.hasDelivered ? 2 : 1)
+                // Others first.
+                if isLost, let peer = following.peer(i) {
+                    peer.gossip.refusedUntil = endpoint.now + MembershipLimits.silencePause
+                }
             case .up: break
             }
             if isLost, let key = link.endpoint.key { tables.failed(key, now: endpoint.now) }

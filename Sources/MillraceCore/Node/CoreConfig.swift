@@ -47,6 +47,9 @@ public struct StreamIdentity: Sendable {
 /// How a node serves children (sequencer and relay).
 public struct ServingConfig: Sendable {
     public var childrenMax = 64
+    /// Children that always find a place: strangers are given no more than these leave over. What keeps a source from being
+    /// eclipsed.
+    public var knownChildren: [PublicKey] = []
     /// The fastest a child is sent to, whatever budget it grants; also the pace for children that name none. It spreads
     /// a mini-block over a few ms: 28 shreds of 1.2 KB at 100 Mbit/s take 2.8 ms.
     public var pacingKilobitsPerSecond: UInt32 = 100_000
@@ -54,9 +57,19 @@ public struct ServingConfig: Sendable {
     public var queuedShredsMax = 2_048
     /// Bytes of slices kept for repair and catch-up.
     public var retentionBytesMax = 256 * 1_048_576
-    /// Of a thousand shreds that contracts owe, how many are left out: a relay that cheats, for tests and simulations.
-    package var withheldPerMille = 0
+    /// How it cheats: for tests and simulations.
+    package var misconduct: Misconduct?
     public init() {}
+
+    /// Of a thousand shreds that contracts owe, how many are left out: one way to cheat.
+    package var withheldPerMille: Int {
+        get { misconduct?.withheldPerMille ?? 0 }
+        set {
+            var changed = misconduct ?? Misconduct()
+            changed.withheldPerMille = newValue
+            misconduct = changed
+        }
+    }
 }
 
 /// How a node follows parents (relay and replica).

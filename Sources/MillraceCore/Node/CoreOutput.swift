@@ -60,6 +60,8 @@ public enum CoreEvent: BitwiseCopyable, Sendable {
     case peerUp(PeerAddress, key: Hash32)
     case peerDown(PeerAddress)
     case offence(PeerAddress, Offence)
+    /// A peer's score says that it cheats: its session ended, and its key is refused for a while.
+    case banned(PeerAddress, key: Hash32)
     /// A parent fell silent (or came back): its stripes are now with others.
     case parentSilent(PeerAddress)
     case parentRestored(PeerAddress)

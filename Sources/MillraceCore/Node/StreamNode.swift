@@ -272,6 +272,7 @@ final class StreamNode {
     private func ban(_ peer: Peer) {
         let until = peer.score.ban(now: endpoint.now)
         endpoint.statistics.peersBanned &+= 1
+        endpoint.emit(.banned(peer.address, key: peer.key))
         endpoint.sessions.refuse(PublicKey(peer.key), until: until)
         let parent = peer.parentIndex
         membership.shun(peer.key)

@@ -73,8 +73,15 @@ public final class RelayCore: StreamCore {
         node.following?.endHeight.map { node.following?.completeThrough ?? 0 >= $0 } ?? false
     }
 
-    /// From now on it leaves out so many of a thousand shreds that it owes (tests and simulations).
-    package func withhold(perMille: Int) { node.serving?.withheldPerMille = perMille }
+    /// From now on it cheats so (tests and simulations).
+    package func misbehave(_ misconduct: Misconduct?) { node.serving?.misconduct = misconduct }
+
+    /// From now on it leaves out so many of a thousand shreds that it owes.
+    package func withhold(perMille: Int) {
+        var misconduct = Misconduct()
+        misconduct.withheldPerMille = perMille
+        misbehave(misconduct)
+    }
 
     public func close(now: Instant) {
         isDirty = true

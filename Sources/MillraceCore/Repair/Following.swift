@@ -65,6 +65,9 @@ final class Following {
     private var headerTurn = 0
     private var headersMissed = 0
     private var headerTurnIsDue = false
+    /// The fewest data shreds of late slices, and the parity made of them.
+    var leastDataCount = 0
+    var parityMade = 0
     /// When a header last came.
     var lastHeaderAt: Instant = .zero
     /// Loss is counted from this height on: slices from before a change of plan tell nothing. And it was, through this one.
@@ -201,6 +204,7 @@ final class Following {
         parents[i].acceptedSerial = 0
         parents[i].subscribeAttempts = 0
         parents[i].graceUntil = now + .milliseconds(500)
+        beginTrial(i, now: now)
         replan(now: now)
         return true
     }
@@ -224,7 +228,7 @@ final class Following {
         replan(now: now)
     }
 
-    private func settleRequests(of parent: Int, now: Instant) {
+    func settleRequests(of parent: Int, now: Instant) {
         for slot in requests.active.reversed() {
             let number = requests.number(slot: slot)
             if requests[number]?.parent == parent { settle(number, now: now) }
@@ -248,12 +252,13 @@ final class Following {
             max(headerTip, next) + 10
             + UInt64(max(roundTrip.nanoseconds / Limits.miniBlockInterval.nanoseconds, 0))
         for i in parents.indices {
-            if parents[i].stripes == fresh.stripes[i], parents[i].headers == fresh.headers[i],
+            let stripes = stripes(of: i, under: fresh)
+            if parents[i].stripes == stripes, parents[i].headers == fresh.headers[i],
                 parents[i].acceptedSerial == parents[i].serial || !parents[i].isConnected
             {
                 continue
             }
-            parents[i].stripes = fresh.stripes[i]
+            parents[i].stripes = stripes
             parents[i].headers = fresh.headers[i]
             parents[i].serial &+= 1
             parents[i].subscribeAttempts = 0
@@ -367,6 +372,8 @@ final class Following {
             return
         }
         guard header.cadence == .c0 else { return }
+        parents[i].lastHeaderAt = now
+        parents[i].headersUnheard = 0
         if let held = store.record(header.key) {
             endpoint.statistics.headersDuplicate &+= 1
             endpoint.statistics.received.noteDuplicate(bytes.byteCount, among: \.header)
@@ -461,6 +468,7 @@ final class Following {
         if let parent { record.headerFrom = 1 << UInt64(parent) }
         headers.learned(record.key, record.assembler.headerBytes)
         headerCame(record.key)
+        noteSlice(header)
         if next == 0 {
             next = joinHeight(header.firstHeight)
             nextSince = now
@@ -531,10 +539,12 @@ final class Following {
             answered(request, key, index: index, now: now)
         } else {
             parents[i].lastShredAt = now
+            parents[i].hasDelivered = true
             parents[i].resetDebt()
             let position = StreamPosition(key, shred: index)
             if position > parents[i].progress { parents[i].progress = position }
             noteArrival(i, of: key.firstHeight, now: now)
+            if parents[i].isOnTrial { triedShred(i, now: now) }
         }
         guard key.cadence == .c0 else { return }
         if let record = store.record(key) {

@@ -43,6 +43,7 @@ extension Following {
             }
         }
         window.answered()
+        noteAnswered(request.parent, now: now)
         request.outstanding = max(0, request.outstanding - 1)
         switch request.kind {
         case .shreds, .header:
@@ -80,6 +81,7 @@ extension Following {
     func missed(_ number: UInt16, _ shreds: StripeSet, header: Bool, from peer: Peer, now: Instant) {
         guard let request = requests[number], request.parent == peer.parentIndex else { return }
         endpoint.statistics.missesReceived &+= 1
+        noteAnswered(request.parent, now: now)
         peer.roundTrip.add(now - request.sentAt)
         switch request.kind {
         case .shreds:
@@ -142,7 +144,8 @@ extension Following {
     }
 
     private func watchLinks(now: Instant) {
-        var changed = false
+        noteDebts(now: now)
+        var changed = watchTrials(now: now)
         for i in parents.indices {
             switch parents[i].state {
             case .down:
@@ -156,18 +159,16 @@ extension Following {
                     parents[i].state = .up
                     parents[i].resetDebt()
                     parents[i].graceUntil = now + .milliseconds(500)
+                    beginTrial(i, now: now)
                     changed = true
                     if let peer = peer(i) { endpoint.emit(.parentRestored(peer.address)) }
                 }
             case .up:
                 if heardNothing(i, now: now) {
                     drop(i, now: now)
-                } else if isSilent(i, now: now) {
-                    parents[i].state = .silent(until: now + parents[i].probation)
-                    parents[i].lapses = min(parents[i].lapses + 1, 16)
-                    endpoint.statistics.stripesMoved &+= UInt64(parents[i].stripes.count)
+                } else if isSilent(i, now: now) || isQuiet(i, now: now) {
+                    silence(i, now: now)
                     changed = true
-                    if let peer = peer(i) { endpoint.emit(.parentSilent(peer.address)) }
                 }
             }
             if parents[i].isConnected, now >= parents[i].renewAt { subscribe(i, now: now) }
@@ -192,7 +193,8 @@ extension Following {
     }
 
     private func isSilent(_ i: Int, now: Instant) -> Bool {
-        guard let since = parents[i].owedSince, parents[i].owedSlices >= Following.silentSlices,
+        guard parents[i].isUsable, let since = parents[i].owedSince,
+            parents[i].owedSlices >= Following.silentSlices,
             parents[i].owedShreds >= Following.silentShreds
         else { return false }
         // With one parent there is nobody to move the stripes to.
@@ -236,6 +238,7 @@ extension Following {
             guard now >= request.deadline else { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.shreds.count, 1))
             noteIgnored(request, now: now)
+            noteUnanswered(request, now: now)
             if request.isStarved, request.sentAt >= stoodStillUntil, let peer = peer(request.parent) {
                 if peer.lastReceivedAt <= request.sentAt {
                     // Nothing at all came meanwhile: the way was gone, not full. It begins anew, as a way not known.
@@ -293,28 +296,30 @@ extension Following {
 
     // MARK: Asking
 
-    /// Which parent to ask: one that is connected and has not said that it misses this; the nearest at first, then
-    /// another with every attempt. For old heights, one that holds them.
+    /// Which parent to ask: one that is connected and has not said that it misses this; of those from whom most is to be hoped
+    /// for the nearest at first, then another with every attempt. For old heights, one that holds them.
     private func parentToAsk(attempt: Int, missedBy: UInt64, height: UInt64, isOld: Bool) -> Int? {
-        var best: Int?
-        var bestTime = Interval.zero
+        let now = endpoint.now
+        var least = Int.max
         var candidates = 0
         for i in parents.indices where mayAsk(i, missedBy: missedBy, height: height, isOld: isOld) {
-            candidates += 1
+            let reluctance = reluctance(i, now: now)
+            if reluctance < least { (least, candidates) = (reluctance, 0) }
+            if reluctance == least { candidates += 1 }
         }
         if candidates == 0 { return nil }
+        var best: Int?
+        var bestTime = Interval.zero
         var skip = attempt % candidates
-        // The nearest for the first attempt; for later ones the parents in turn.
-        for i in parents.indices where mayAsk(i, missedBy: missedBy, height: height, isOld: isOld) {
+        for i in parents.indices
+        where mayAsk(i, missedBy: missedBy, height: height, isOld: isOld) && reluctance(i, now: now) == least
+        {
             if attempt > 0 {
                 if skip == 0 { return i }
                 skip -= 1
-            } else if let peer = peer(i) {
-                let time = peer.roundTrip.current + (parents[i].isUsable ? .zero : .seconds(1))
-                if best == nil || time < bestTime {
-                    best = i
-                    bestTime = time
-                }
+            } else if let time = peer(i)?.roundTrip.current, best == nil || time < bestTime {
+                best = i
+                bestTime = time
             }
         }
         return best
@@ -484,7 +489,8 @@ extension Following {
         let request = RepairRequest(
             kind: .catchUp(first: first, last: last), key: SliceKey(firstHeight: first, index: 0),
             shreds: .empty,
-            parent: parent, sentAt: now, deadline: deadline(parent, attempts: 3, now: now),
+            parent: parent, sentAt: now,
+            deadline: deadline(parent, attempts: count > Following.shortCatchUp ? 3 : 0, now: now),
             outstanding: max(1, count * shredsPerHeight16 / 16))
         guard let number = requests.open(request) else { return nil }
         for height in first...last { askedBy[Int(height % SliceStore.heightsMax)] = number }

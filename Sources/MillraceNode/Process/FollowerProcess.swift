@@ -165,6 +165,8 @@ public final class FollowerProcess {
             plan.log.info("the stream ended at height \(height)")
             if options.exitAtEnd { stop() }
         case .offence(let address, let offence): plan.log.warning("\(address): \(offence)")
+        case .banned(let address, _):
+            plan.log.warning("\(address) is banned; millrace status --peers had its score")
         case .parentSilent(let address):
             plan.log.notice("parent \(address) is silent; its stripes move to others")
         case .parentRestored(let address): plan.log.notice("parent \(address) is back")

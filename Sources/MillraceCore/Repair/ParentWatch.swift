@@ -1,0 +1,188 @@
+/// Who of the parents is alive: by what comes, not by what headers say was owed, because those who send headers may be the ones
+/// that fell silent (Spec 60.4, rule 7).
+///
+///     up ──three heights behind the others, and quiet──▶ silent ──probation──▶ on trial ──gave a few shreds──▶ up
+///      ▲                                                             │ ▲
+///      └── established while nothing flows, or nobody else serves ───┘ └── established while others serve
+///                                                       on trial ──gave nothing──▶ silent
+///
+/// A parent on trial is asked for one stripe that nobody needs: parity beyond what is bought, or a copy. Whoever gives nothing
+/// costs nothing then, however many come one after the other. Requests go first to those who answered last time.
+
+import MillraceBase
+import MillraceWire
+
+extension Following {
+    /// Shreds of its trial's stripe that a parent has to give.
+    static let trialShreds = 4
+    /// In this time: twenty-five mini-blocks are there for the four, and a contract takes a round trip or two.
+    static let trialInterval = Interval.seconds(1)
+    /// The stream flows while headers come that often.
+    static let flowInterval = Interval.milliseconds(100)
+    /// A request that was not answered is held against whoever was asked for so long.
+    static let unansweredInterval = Interval.seconds(1)
+
+    // MARK: Trials
+
+    /// Whether a parent that comes (again) has to show first that it gives anything.
+    func needsTrial(_ i: Int, now: Instant) -> Bool {
+        now - lastHeaderAt < Following.flowInterval
+            && parents.indices.contains { $0 != i && parents[$0].isUsable }
+    }
+
+    func beginTrial(_ i: Int, now: Instant) {
+        parents[i].isOnTrial = needsTrial(i, now: now)
+        parents[i].trialShreds = 0
+        parents[i].trialSince = now
+    }
+
+    /// What is asked of a parent under the plan.
+    func stripes(of i: Int, under plan: StripePlan) -> StripeSet {
+        guard parents[i].isOnTrial, parents[i].state == .up, !parents[i].isRetired else {
+            return plan.stripes[i]
+        }
+        var stripe = StripeSet.empty
+        let spare = max(parityMade - parity.stripes, 0)
+        if spare > 0 {
+            stripe.insert(WireLimits.firstParityStripe + parity.stripes + i % spare)
+        } else {
+            stripe.insert(i % max(leastDataCount, 1))
+        }
+        return stripe
+    }
+
+    /// A shred came by contract from a parent on trial.
+    func triedShred(_ i: Int, now: Instant) {
+        parents[i].trialShreds += 1
+        guard parents[i].trialShreds >= Following.trialShreds else { return }
+        parents[i].isOnTrial = false
+        replan(now: now)
+    }
+
+    /// Ends trials. Answers whether stripes are to be dealt anew.
+    func watchTrials(now: Instant) -> Bool {
+        var changed = false
+        let isServed = parents.contains(where: \.isUsable)
+        for i in parents.indices where parents[i].isOnTrial && parents[i].state == .up {
+            if !isServed || now - lastHeaderAt >= Following.flowInterval {
+                // Nobody else is left, or there is nothing to give.
+                parents[i].isOnTrial = false
+                changed = true
+            } else if now - parents[i].trialSince
+                > Following.trialInterval + (peer(i)?.roundTrip.timeout ?? .zero) * 2
+            {
+                silence(i, now: now)
+                changed = true
+            }
+        }
+        return changed
+    }
+
+    /// Owes it nothing until its probation is over. What was asked of it is free to be asked of others.
+    func silence(_ i: Int, now: Instant) {
+        parents[i].state = .silent(until: now + parents[i].probation)
+        parents[i].lapses = min(parents[i].lapses + 1, 16)
+        parents[i].isOnTrial = false
+        endpoint.statistics.stripesMoved &+= UInt64(parents[i].stripes.count)
+        settleRequests(of: i, now: now)
+        if let peer = peer(i) { endpoint.emit(.parentSilent(peer.address)) }
+    }
+
+    // MARK: Silence
+
+    /// What of a slice's stripes exists lately: the fewest data shreds of slices, rising by one with each.
+    func noteSlice(_ header: SliceHeader) {
+        leastDataCount = min(Int(header.dataCount), leastDataCount + 1)
+        if header.dataCount > 0 { parityMade = Int(header.parityCount) }
+        for i in parents.indices { parents[i].headersUnheard = min(parents[i].headersUnheard + 1, 1_024) }
+    }
+
+    /// How many shreds of every slice a parent owes, parity included.
+    private func shredsOwed(_ i: Int) -> Int {
+        guard parents[i].isUsable, leastDataCount > 0 else { return 0 }
+        var owed = 0
+        for stripe in 0..<leastDataCount where parents[i].stripes.contains(stripe) { owed += 1 }
+        for j in 0..<parityMade where parents[i].stripes.contains(WireLimits.firstParityStripe + j) {
+            owed += 1
+        }
+        return owed
+    }
+
+    /// Since when who owes what.
+    func noteDebts(now: Instant) {
+        for i in parents.indices {
+            if shredsOwed(i) == 0 {
+                parents[i].owesShredsSince = nil
+            } else if parents[i].owesShredsSince == nil {
+                parents[i].owesShredsSince = now
+                parents[i].owesFrom = furthest()
+            }
+            if !parents[i].isUsable || !parents[i].headers.atOnce {
+                parents[i].owesHeadersSince = nil
+            } else if parents[i].owesHeadersSince == nil {
+                parents[i].owesHeadersSince = now
+                parents[i].headersUnheard = 0
+            }
+        }
+    }
+
+    /// The height that somebody's shreds or headers have reached.
+    private func furthest() -> UInt64 {
+        parents.reduce(headerTip) { $1.isUsable ? max($0, $1.progress.height) : $0 }
+    }
+
+    /// Nothing comes from a parent of what it owes, while the stream goes on elsewhere.
+    func isQuiet(_ i: Int, now: Instant) -> Bool {
+        guard parents[i].isUsable, now >= stoodStillUntil + .milliseconds(500) else { return false }
+        let roundTrip = peer(i)?.roundTrip
+        let patience = Following.silentInterval + (roundTrip?.variation ?? .zero) * 2
+        let contract = (roundTrip?.timeout ?? .milliseconds(500)) + .milliseconds(100)
+        if let since = parents[i].owesHeadersSince, now - since >= contract,
+            now - parents[i].lastHeaderAt >= patience,
+            parents[i].headersUnheard >= Following.silentShreds
+        {
+            return true
+        }
+        guard let since = parents[i].owesShredsSince, now - since >= contract,
+            now - parents[i].lastShredAt >= patience
+        else { return false }
+        let ahead = furthest()
+        let behind = Int(
+            clamping: min(ahead - min(max(parents[i].progress.height, parents[i].owesFrom), ahead), 1_024))
+        return behind >= Following.silentSlices && behind * shredsOwed(i) >= Following.silentShreds
+    }
+
+    // MARK: Whom to ask
+
+    /// How little is to be hoped for from asking parent `i`; 0 is best. One that left requests unanswered is left alone for a
+    /// while that doubles with each, and those who gave something a moment ago are asked before those who say only that they
+    /// are well.
+    func reluctance(_ i: Int, now: Instant) -> Int {
+        let parent = parents[i]
+        let pause = Following.unansweredInterval * Int64(1 << min(max(parent.unanswered - 1, 0), 6))
+        let isIgnoring = parent.unanswered > 0 && now - parent.unansweredAt < pause
+        let given = max(parent.lastShredAt, parent.lastHeaderAt, parent.lastAnswerAt)
+        let isFresh = now - given < Following.freshInterval
+        return (isFresh ? 0 : 1) + (parent.isUsable ? 0 : 1) + (isIgnoring ? 3 : 0)
+            + (isQuiet(i, now: now) ? 3 : 0)
+    }
+
+    /// Whoever gave something so lately has it to give.
+    static let freshInterval = Interval.milliseconds(250)
+    /// Heights that come in one answer, which is soon over.
+    static let shortCatchUp = 16
+
+    func noteAnswered(_ i: Int, now: Instant) {
+        guard parents.indices.contains(i) else { return }
+        parents[i].unanswered = 0
+        parents[i].lastAnswerAt = now
+    }
+
+    /// A request was not answered in time, although this node was awake.
+    func noteUnanswered(_ request: RepairRequest, now: Instant) {
+        guard !request.isAnswered, request.sentAt >= stoodStillUntil, parents.indices.contains(request.parent)
+        else { return }
+        parents[request.parent].unanswered = min(parents[request.parent].unanswered + 1, 16)
+        parents[request.parent].unansweredAt = now
+    }
+}

@@ -1,0 +1,107 @@
+/// Parents that fall silent, also those that send the headers; parents that come while others serve; places kept for known
+/// children.
+
+import MillraceBase
+import MillraceCrypto
+import MillraceWire
+import Testing
+
+@testable import MillraceCore
+
+@Suite(.serialized) struct ParentWatchTests {
+    private struct Net {
+        let mesh: Mesh
+        let relays: [Mesh.Node]
+        let replica: Mesh.Node
+
+        init(seed: UInt64) {
+            let mesh = Mesh(seed: seed)
+            self.mesh = mesh
+            let sequencer = mesh.addSequencer { $0.symbolBytesMax = 300 }
+            relays = (0..<4).map { mesh.addRelay("relay\($0)", parents: [sequencer]) }
+            replica = mesh.addReplica("replica", parents: relays)
+            for relay in relays {
+                let line = WireParameters(delay: .milliseconds(15), jitter: .milliseconds(1), lossPerMille: 5)
+                mesh.link(relay, replica, line)
+                mesh.link(replica, relay, line)
+            }
+        }
+
+        func mute(_ relay: Int, _ isMute: Bool = true) {
+            (relays[relay].core as? RelayCore)?.misbehave(isMute ? .mute : nil)
+        }
+
+        func count(_ relay: Int, silent: Bool) -> Int {
+            replica.count { event in
+                switch event {
+                case .parentSilent(let address): silent && address == relays[relay].address
+                case .parentRestored(let address): !silent && address == relays[relay].address
+                default: false
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [UInt64(1), 2, 3])
+    func `both parents that send headers fall silent at once and are found by what the others send`(
+        _ seed: UInt64
+    ) throws {
+        let net = Net(seed: seed)
+        net.mesh.run(for: .milliseconds(300))
+        try net.mesh.run(heights: 150, transactions: 120)
+        net.mute(0)
+        net.mute(1)
+        try net.mesh.run(heights: 30, transactions: 120)
+        for relay in 0..<4 {
+            #expect(net.count(relay, silent: true) == (relay < 2 ? 1 : 0), "relay \(relay)")
+        }
+        // Half a second after, nothing is missing but what is under way.
+        try net.mesh.run(heights: 20, transactions: 120)
+        let status = net.replica.core.statistics
+        #expect(status.completeThrough + 12 >= 200, "seed \(seed): \(status.completeThrough)")
+        #expect(status.peersBanned == 0)
+    }
+
+    @Test func `one that is still mute after its probation is given nothing that is needed`() throws {
+        let net = Net(seed: 4)
+        net.mesh.run(for: .milliseconds(300))
+        try net.mesh.run(heights: 100, transactions: 120)
+        net.mute(2)
+        try net.mesh.run(heights: 240, transactions: 120)
+        #expect(net.count(2, silent: false) == 1)
+        let asked = net.replica.core.statistics.repairsAsked
+        // It is on trial now: a second in which what does not come from it is not missed.
+        try net.mesh.run(heights: 50, transactions: 120)
+        #expect(net.replica.core.statistics.repairsAsked - asked < 40)
+        #expect(net.count(2, silent: true) == 1)
+        try net.mesh.run(heights: 110, transactions: 120)
+        #expect(net.count(2, silent: true) == 2)
+        // When it gives again, it has its share again.
+        net.mute(2, false)
+        try net.mesh.run(heights: 500, transactions: 120)
+        let parent = net.replica.core.peers.first { $0.address == net.relays[2].address }
+        #expect(parent?.isSilent == false)
+        #expect((parent?.stripesFrom ?? 0) > 4)
+        try net.mesh.finish()
+        #expect(net.replica.replica.isFinished)
+    }
+
+    @Test func `strangers leave the places of known children free`() throws {
+        let mesh = Mesh(seed: 5)
+        let known = mesh.keys("known").publicKey
+        let sequencer = mesh.addSequencer {
+            $0.serving.childrenMax = 3
+            $0.serving.knownChildren = [known]
+        }
+        let strangers = (0..<4).map { mesh.addRelay("stranger\($0)", parents: [sequencer]) }
+        mesh.run(for: .seconds(1))
+        try mesh.run(heights: 20)
+        let late = mesh.addRelay("known", parents: [sequencer])
+        mesh.run(for: .seconds(1))
+        try mesh.run(heights: 50)
+        let refused = strangers.filter { $0.count { if case .refused = $0 { true } else { false } } > 0 }
+        #expect(refused.count == 2)
+        #expect(late.count { if case .refused = $0 { true } else { false } } == 0)
+        #expect(late.core.statistics.completeThrough >= 65)
+    }
+}
