@@ -372,8 +372,10 @@ final class Following {
             return
         }
         guard header.cadence == .c0 else { return }
-        parents[i].lastHeaderAt = now
-        parents[i].headersUnheard = 0
+        if let i {
+            parents[i].lastHeaderAt = now
+            parents[i].headersUnheard = 0
+        }
         if let held = store.record(header.key) {
             endpoint.statistics.headersDuplicate &+= 1
             endpoint.statistics.received.noteDuplicate(bytes.byteCount, among: \.header)

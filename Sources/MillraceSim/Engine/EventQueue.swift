@@ -35,6 +35,8 @@ struct Event: BitwiseCopyable {
         case fault
         /// A sample of everything for the time line.
         case sample
+        /// An attack's sender acts. `item` is the attack.
+        case attack
     }
 
     /// Nanoseconds of virtual time.

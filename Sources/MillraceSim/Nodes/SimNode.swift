@@ -34,6 +34,10 @@ final class SimNode {
 
     /// The address others see; the port changes when a NAT forgets.
     var address: PeerAddress
+    /// The attack that it is part of; nil: it is honest.
+    var attack: Int?
+    /// The delays of the way straight from the sequencer.
+    var direct = Interval.zero
 
     /// No event for the core's timer is due before this.
     var timerAt = UInt64.max
@@ -69,8 +73,11 @@ final class SimNode {
     var behindAtStreamEnd: UInt64 = 0
     var offeredAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
     var passedAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
+    var receivedAtStreamEnd = ByteLedger()
     var stops: [StopReason] = []
+    var stoppedAt: UInt64?
     var upTimes = 0
+    var startedAt: UInt64 = 0
     var offences = 0
 
     init(

@@ -57,7 +57,7 @@ extension Simulation {
     }
 
     /// The sum over the lines from one node to another of what `time` says of each, and the way between the regions.
-    private static func hop(
+    static func hop(
         _ from: SimNode, _ to: SimNode, _ scenario: Scenario, _ time: (LinkParameters) -> Interval
     ) -> Interval {
         let out = from.sharedLine(towards: to)?.up

@@ -201,11 +201,10 @@ extension Simulation {
             at: time, now: now)
     }
 
-    func captureArrived(_ flight: Flight, _ node: SimNode) {
+    func captureArrived(_ flight: Flight, _ node: SimNode, from source: PeerAddress) {
         guard let capture, capture.node == node.index else { return }
         capture.file.add(
-            .down, from: SimNode.address(of: flight.from, port: flight.fromPort),
-            to: SimNode.address(of: flight.to, port: flight.toPort),
+            .down, from: source, to: node.address,
             bytes: UnsafeRawBufferPointer(flights.bytes(of: flight)), wireBytes: Int(flight.wireBytes),
             flippedBit: flight.flippedBit, at: now, now: now)
     }

@@ -16,6 +16,7 @@ extension Simulation {
     }
 
     func fault(_ index: Int, begins: Bool) {
+        if index >= faults.count { return strike(attacks[index - faults.count], begins: begins) }
         let fault = faults[index]
         let chosen = select(fault.nodes, for: index)
         switch fault.kind {
@@ -84,6 +85,15 @@ extension Simulation {
             }
         }
         faults.removeAll { if case .churn = $0.kind { true } else { false } }
+        // Those who come late to a cold boot are down until then.
+        if scenario.attacks.contains(where: { $0.kind == .coldBoot }) {
+            for group in scenario.groups where group.attack == nil && !group.bootstrap.isEmpty {
+                crashes.append(
+                    Fault(
+                        .crash, NodeSelector(group: group.name), at: .zero - Simulation.warmUp,
+                        lasts: Simulation.warmUp + Simulation.lateStart))
+            }
+        }
         return faults + crashes
     }
 
@@ -95,6 +105,12 @@ extension Simulation {
     private static func select(
         _ selector: NodeSelector, for fault: Int, among nodes: [SimNode], _ scenario: Scenario, seed: UInt64
     ) -> [SimNode] {
+        select(selector, among: nodes, scenario, Seed(seed).generator("sim fault", UInt64(fault)))
+    }
+
+    static func select(
+        _ selector: NodeSelector, among nodes: [SimNode], _ scenario: Scenario, _ generator: SeededGenerator
+    ) -> [SimNode] {
         let all = nodes.filter { scenario.groups[$0.group].name == selector.group }
         let count: Int
         switch selector.share {
@@ -104,7 +120,7 @@ extension Simulation {
         case .permille(let share):
             count = min(all.count, (all.count * min(max(share, 0), 1_000) + 999) / 1_000)
         }
-        var draws = Seed(seed).generator("sim fault", UInt64(fault))
+        var draws = generator
         let lots = all.map { _ in draws.next() }
         let order = all.indices.sorted { lots[$0] < lots[$1] }
         return order.prefix(count).sorted().map { all[$0] }

@@ -128,6 +128,7 @@ extension Simulation {
         let counters = node.down.model.counters
         node.offeredAtStreamEnd = (counters.offeredBytes, counters.offeredDatagrams)
         node.passedAtStreamEnd = (counters.deliveredBytes, counters.deliveredDatagrams)
+        node.receivedAtStreamEnd = node.statistics.received
     }
 
     /// Every byte that came through a node's link is in its core's ledger or has another named place; every byte its core

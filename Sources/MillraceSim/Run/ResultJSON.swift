@@ -6,7 +6,7 @@ import MillraceLink
 
 extension SimulationResult {
     public var json: JSON {
-        .object([
+        var fields: [(String, JSON)] = [
             ("scenario", .string(scenario)), ("seed", .unsigned(seed)),
             ("fidelity", .string(fidelity.rawValue)),
             ("traceHash", .string(traceHash.text)), ("seconds", .number(seconds)),
@@ -25,10 +25,16 @@ extension SimulationResult {
             ("payloadMbitPerSec", .number(payloadMbitPerSec)),
             ("streamMbitPerSec", .number(streamMbitPerSec)),
             ("sequencerUplinkRatio", .number(sequencerUplinkRatio)),
+            ("deliveryOverDirectMsP99", .number(network.deliveryOverDirectMsP99)),
+            ("receivedOverOwed", .number(network.receivedOverOwed)),
+            ("parityOverOwed", .number(network.parityOverOwed)),
+            ("wireOverPayload", .number(network.wireOverPayload)),
             ("verdict", .string(verdict.rawValue)),
             ("failures", .array(failures.map { .string($0) })),
-            ("nodes", .array(nodes.map(\.json))), ("links", .array(links.map(\.json))),
-        ])
+        ]
+        if let attacks { fields += attacks.json }
+        fields += [("nodes", .array(nodes.map(\.json))), ("links", .array(links.map(\.json)))]
+        return .object(fields)
     }
 }
 
@@ -68,6 +74,33 @@ extension NodeResult {
         }
         if let stopped { fields.append(("stopped", .string(stopped))) }
         return .object(fields)
+    }
+}
+
+extension AttackFigures {
+    var json: [(String, JSON)] {
+        func number(_ value: Double?) -> JSON { value.map { .number($0) } ?? .null }
+        return [
+            ("attacks", .array(attacks.map(\.json))), ("honestBanned", .integer(Int64(honestBanned))),
+            ("honestUnconverged", .integer(Int64(honestUnconverged))),
+            ("stateMismatches", .integer(Int64(stateMismatches))),
+            ("baselineLagMsP99", number(baselineLagMsP99)), ("afterLagMsP99", number(afterLagMsP99)),
+            ("afterOverDirectMsP99", number(afterOverDirectMsP99)), ("recoveryMs", number(recoveryMs)),
+            ("equivocationProvenMs", number(equivocationProvenMs)),
+        ]
+    }
+}
+
+extension AttackResult {
+    var json: JSON {
+        .object([
+            ("kind", .string(kind.rawValue)), ("nodes", .integer(Int64(nodes))),
+            ("atMs", .number(atMs)), ("endsMs", endsMs.map { .number($0) } ?? .null),
+            ("seatsAtStrike", .number(seatsAtStrike)), ("seatsAtEnd", .number(seatsAtEnd)),
+            ("banned", .integer(Int64(banned))), ("datagrams", .unsigned(datagrams)),
+            ("bytes", .unsigned(bytes)), ("arrived", .unsigned(arrived)), ("accepted", .unsigned(accepted)),
+            ("amplification", .number(amplification)),
+        ])
     }
 }
 

@@ -31,6 +31,8 @@ public final class Simulation {
     static let sampleInterval = Interval.milliseconds(100)
     /// Datagrams that a node takes from its socket in one go.
     static let batch = 32
+    /// Mini-blocks sealed so soon after a process began anew are not counted as delivered.
+    static let restartTime = Interval.seconds(2)
     static let chainID: UInt64 = 1
 
     public let scenario: Scenario
@@ -71,6 +73,17 @@ public final class Simulation {
     let streamBegins = Simulation.streamBegins
     /// What goes wrong, one by one: churn is many crashes.
     let faults: [Fault]
+    /// Who means harm. Nodes' addresses by IPv4 address, where some do; and what datagrams under way pretend to come from.
+    let attacks: [AttackState]
+    let hosts: [UInt32: UInt32]
+    var forgedSources: [UInt32: PeerAddress] = [:]
+    /// Honest nodes, banned by honest nodes.
+    var honestBans: [(by: UInt32, whom: UInt32?)] = []
+    /// How long mini-blocks took, and how long beyond the way straight from the sequencer.
+    var lagBook = DeliveryBook()
+    var overDirectBook = DeliveryBook()
+    /// The mini-block that a false sequencer seals next; nil as long as it has the true history.
+    private var lastDiff: StateDiff?
     let streamEnds: UInt64
     let runEnds: UInt64
     /// When each height was sealed, virtual time; index 0 is height 1.
@@ -99,6 +112,7 @@ public final class Simulation {
 
     /// `sizes` is the load at `network` fidelity; at `full` the stream is generated as it goes.
     public init(_ scenario: Scenario, seed: UInt64, sizes: PayloadSizes?) throws(WorkloadError) {
+        let scenario = scenario.withAttackers()
         self.scenario = scenario
         self.seed = seed
         self.sizes = scenario.fidelity == .network ? sizes : nil
@@ -114,6 +128,13 @@ public final class Simulation {
         post = Post(nodes: count)
 
         nodes = Simulation.makeNodes(scenario, seed: seed)
+        attacks = Simulation.muster(scenario, nodes, seed: seed)
+        hosts =
+            attacks.isEmpty
+            ? [:]
+            : Dictionary(
+                nodes.compactMap { node in node.address.ipv4.map { ($0, node.index) } },
+                uniquingKeysWith: { first, _ in first })
         faults = Simulation.faults(scenario, nodes, seed: seed)
         sharedLines = Simulation.makeSharedLines(scenario, nodes, seed: Seed(seed))
         hasSharedLines = !sharedLines.isEmpty
@@ -123,10 +144,14 @@ public final class Simulation {
         self.sequencer = sequencer
         replicas = nodes.filter { $0.role == .replica }
         Simulation.choosePeers(scenario, nodes, seed: seed)
+        Simulation.aim(attacks, sequencer: sequencer)
         settlingTime =
             Simulation.settle
             + Simulation.longestRoundTrip(scenario, nodes, to: sequencer) * Simulation.settleRoundTrips
-        let lastFault = faults.map { ($0.at + $0.lasts).nanoseconds }.max() ?? 0
+        let lastFault =
+            (faults.map { ($0.at + $0.lasts).nanoseconds }
+            + attacks.compactMap { $0.attack.ends?.nanoseconds })
+            .max() ?? 0
         runEnds =
             max(streamEnds, streamBegins + UInt64(max(lastFault, 0))) + UInt64(settlingTime.nanoseconds)
 
@@ -146,13 +171,24 @@ public final class Simulation {
             stream: Simulation.identity(sequencer, scenario, at: NodeClock.start.nanoseconds),
             signingKey: signingKey)
         config.parityCount = scenario.parityCount
-        config.serving = Simulation.serving(sequencer, scenario)
+        config.serving = Simulation.serving(sequencer, scenario, nodes)
         config.membership = Simulation.membership(sequencer, scenario, nodes)
         sequencerCore = SequencerCore(
             config: config, state: state, seed: Simulation.seed(sequencer, seed),
             now: sequencer.clock.local(now))
         sequencer.core = sequencerCore
-        for node in nodes where node !== sequencer { try start(node) }
+        for node in nodes where node !== sequencer && !Simulation.beginsLate(node, attacks) {
+            try start(node)
+        }
+        for node in nodes { node.direct = direct(to: node) }
+        for state in attacks {
+            switch state.attack.kind {
+            case .spoof: state.sender = Spoofer(state.attack, seed: Seed(seed))
+            case .flood: state.sender = Flooder(state.attack, seed: Seed(seed))
+            case .replay: state.sender = Replayer(state.attack)
+            default: break
+            }
+        }
     }
 
     static func apply(_ diff: StateDiff, to state: State) throws(WorkloadError) {
@@ -173,6 +209,7 @@ public final class Simulation {
         queue.push(Event(at: streamBegins, node: sequencer.index, kind: .seal))
         queue.push(Event(at: NodeClock.start.nanoseconds, kind: .sample))
         scheduleFaults()
+        scheduleAttacks()
         var (boundary, isWatched) = (now, false)
         while boundary <= runEnds {
             // Everything before the boundary; then, where somebody looks, what reached lines before it; then the boundary itself.
@@ -187,7 +224,10 @@ public final class Simulation {
         guard try handleEvents(through: runEnds, isCancelled) else { return }
         now = runEnds
         capture?.file.flush(through: .max)
-        ledgerFault = nodes.lazy.compactMap { self.ledgerFault(of: $0) }.first
+        // Senders of their own and hostile cores keep no books.
+        ledgerFault =
+            nodes.lazy.filter { $0.attack.map { self.attacks[$0].attack.kind.keepsBooks } ?? true }
+            .compactMap { self.ledgerFault(of: $0) }.first
     }
 
     /// One event of a node happens now.
@@ -217,6 +257,7 @@ public final class Simulation {
             case .processor: processorFree(nodes[Int(event.node)])
             case .seal: try seal()
             case .fault: fault(Int(event.item), begins: event.node == 0)
+            case .attack: attack(event.item)
             case .sample:
                 sample()
                 pendingSum &+= UInt64(queue.count)
@@ -268,6 +309,7 @@ public final class Simulation {
                 throw WorkloadError("a sealed diff does not apply: \(error)")
             }
             if let begin { meter?.noteEncoded(since: begin, transactions: transactions) }
+            try sealTwins(height: height, wall: wall)
         } else if let sizes {
             transactions = sizes.transactions(at: height)
             sequencerCore.seal(
@@ -292,7 +334,8 @@ public final class Simulation {
         let wireBytes = datagram.count + datagram.leftOutBytes
         node.ledger.sentByCore &+= UInt64(wireBytes)
         node.ledger.sentDatagrams &+= 1
-        guard let to = SimNode.index(of: datagram.to), Int(to) < nodes.count, isOpen(node.index, to) else {
+        guard let to = host(datagram.to), Int(to) < nodes.count, isOpen(node.index, to) else {
+            if !attacks.isEmpty { noteNobody(datagram.to, bytes: wireBytes) }
             node.ledger.partitioned &+= UInt64(wireBytes)
             return
         }
@@ -301,6 +344,7 @@ public final class Simulation {
             wireBytes: UInt16(clamping: wireBytes), flippedBit: Passage.noBit, slot: 0, slab: 0)
         captureSent(flight, node, to: datagram.to, bytes, at: time)
         let item = flights.take(flight, bytes)
+        if !forgedSources.isEmpty { forgedSources[item] = nil }
         enter(item, node.up, at: time)
     }
 
@@ -335,7 +379,10 @@ public final class Simulation {
         let flight = flights[item]
         let node = nodes[Int(flight.to)]
         node.arrived(flight.wireBytes)
-        captureArrived(flight, node)
+        if capture != nil { captureArrived(flight, node, from: source(of: flight, item)) }
+        for state in attacks where state.isStriking {
+            state.sender?.overheard(self, state, node, flight, from: source(of: flight, item))
+        }
         onDelivered?(node, flight)
         trace.fold(UInt64(flight.wireBytes))
         guard node.core != nil, flight.toPort == node.address.port else {
@@ -379,8 +426,10 @@ public final class Simulation {
         node.ledger.leftOutToCore &+= UInt64(flight.wireBytes) &- UInt64(flight.count)
         let begin = meter?.now
         defer { if let begin { meter?.noteReceived(since: begin, by: node.role) } }
-        core.receive(
-            bytes, from: SimNode.address(of: flight.from, port: flight.fromPort), now: node.clock.local(now))
+        let source = source(of: flight, item)
+        let before = sendsByItself(flight.from) ? core.statistics.datagramsIgnored : nil
+        core.receive(bytes, from: source, now: node.clock.local(now))
+        if let before { noteTaken(flight, from: source, by: node, ignoredBefore: before) }
     }
 
     // MARK: Nodes' turns
@@ -479,13 +528,17 @@ public final class Simulation {
                 Int(block.lastHeight) - 1 < sealedAt.count ? sealedAt[Int(block.lastHeight) - 1] : now
             let lag = Int64(clamping: done) - Int64(clamping: sealed)
             node.noteLag(sealedAt: sealed, lagNanoseconds: lag)
+            noteDelivery(of: node, sealedAt: sealed, took: .nanoseconds(lag))
             trace.fold(block.lastHeight)
             trace.fold(UInt64(bitPattern: lag))
             onApplied?(node, block)
         case .stopped(let reason):
             node.stops.append(reason)
-        case .offence:
-            node.offences += 1
+            node.stoppedAt = node.stoppedAt ?? now
+        case .offence(let address, _):
+            // What attackers do is no fault of ours.
+            if attacks.isEmpty || !isHostile(address) { node.offences += 1 }
+        case .banned(let address, _): noteBan(of: address, by: node)
         default:
             break
         }
@@ -512,6 +565,7 @@ public final class Simulation {
         let coreSeed = Simulation.seed(node, seed &+ UInt64(node.upTimes) &* 0x9E37)
         let local = node.clock.local(now)
         node.upTimes += 1
+        node.startedAt = now
         node.timerAt = .max
         if node.role == .replica {
             let state = State(seed: Seed(seed))
@@ -522,13 +576,75 @@ public final class Simulation {
             let core = ReplicaCore(config: config, state: state, seed: coreSeed, now: local)
             node.replica = core
             node.core = core
+        } else if let attack = node.attack.map({ attacks[$0] }), node.role == .relay,
+            attack.attack.kind.family != .turned, attack.attack.kind.family != .strangers
+        {
+            node.core = try hostileCore(node, attack, stream, seed: coreSeed, now: local)
         } else {
             var config = RelayConfig(
                 stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
-            config.serving = Simulation.serving(node, scenario)
+            config.serving = Simulation.serving(node, scenario, nodes)
             config.membership = Simulation.membership(node, scenario, nodes)
             node.core = RelayCore(config: config, seed: coreSeed, now: local)
         }
+        if let attack = node.attack { turn(node, attacks[attack]) }
+    }
+
+    /// What stands for a process of those who are no relays.
+    private func hostileCore(
+        _ node: SimNode, _ state: AttackState, _ stream: StreamIdentity, seed coreSeed: Seed,
+        now local: Instant
+    ) throws(WorkloadError) -> (any StreamCore)? {
+        switch state.attack.kind {
+        case .repairAbuse:
+            let place = state.nodes.firstIndex { $0 === node } ?? 0
+            let target = state.targets[place % state.targets.count]
+            return Requester(
+                identity: node.keys, chainID: Simulation.chainID, startMicroseconds: stream.startMicroseconds,
+                target: PeerEndpoint(key: target.keys.publicKey, address: target.address),
+                perSecond: state.attack.perSecond, isOpen: scenario.fidelity == .network, seed: coreSeed,
+                now: local)
+        case .equivocate:
+            let state = State(seed: Seed(seed))
+            for part in genesis { try Simulation.apply(part, to: state) }
+            var config = SequencerConfig(stream: stream, signingKey: signingKey)
+            config.parityCount = scenario.parityCount
+            config.serving = Simulation.serving(node, scenario, nodes)
+            return SequencerCore(config: config, state: state, seed: coreSeed, now: local)
+        default: return nil
+        }
+    }
+
+    /// The false sequencer has the same history until its attack begins; then it is one mini-block behind.
+    private func sealTwins(height: UInt64, wall: UInt64) throws(WorkloadError) {
+        for state in attacks where state.attack.kind == .equivocate {
+            guard let node = state.nodes.first, let twin = node.core as? SequencerCore else { continue }
+            var told = diff
+            if state.isStriking {
+                told = lastDiff ?? StateDiff()
+                (told.firstHeight, told.lastHeight) = (height, height)
+                told.sealedAtMicroseconds = wall
+            }
+            do throws(DiffError) {
+                try twin.seal(told, now: node.clock.local(now))
+            } catch { throw WorkloadError("the false sequencer's diff does not apply: \(error)") }
+            // From the first false mini-block on it is at the one before.
+            lastDiff = state.isStriking ? diff : nil
+            drain(node, at: now)
+        }
+    }
+
+    private func noteDelivery(of node: SimNode, sealedAt: UInt64, took: Interval) {
+        // A process that began anew fetches what it missed: that is no delivery.
+        if node.upTimes > 1, sealedAt < node.startedAt + UInt64(Simulation.restartTime.nanoseconds) { return }
+        let after = Instant(nanoseconds: sealedAt) - Instant(nanoseconds: streamBegins)
+        lagBook.note(sealedAfter: after, took: took)
+        overDirectBook.note(sealedAfter: after, took: took - node.direct)
+    }
+
+    /// The delays of the lines and of the way between, straight from the sequencer.
+    private func direct(to node: SimNode) -> Interval {
+        Simulation.hop(sequencer, node, scenario) { $0.delay }
     }
 
     /// Ends a node's process without a word to anybody.
@@ -552,7 +668,7 @@ public final class Simulation {
         return UInt64(max(latency.oneWay[from * latency.names.count + to].nanoseconds, 0))
     }
 
-    private func isOpen(_ from: UInt32, _ to: UInt32) -> Bool {
+    func isOpen(_ from: UInt32, _ to: UInt32) -> Bool {
         let (a, b) = (Int(from), Int(to))
         return side[a] == side[b] && !outgoingCut[a] && !incomingCut[b]
     }

@@ -107,6 +107,9 @@ public struct SimulationResult: Sendable {
     /// What came through replicas' lines while the stream ran, on average, packets and all: the load at which the speed was
     /// reached.
     public var mbitPerSecPerNode: Double
+    /// Figures of all replicas together, and of attacks where there are any.
+    public var network = NetworkResult()
+    public var attacks: AttackFigures?
     let timeline: Timeline
     var timelineNames: [String]
     /// What ran and where everyone stood, for the report.
@@ -123,8 +126,9 @@ public struct SimulationResult: Sendable {
 }
 
 extension Simulation {
-    /// The result of a run that took `wallSeconds` of real time.
-    public func result(wallSeconds: Double) -> SimulationResult {
+    /// The result of a run that took `wallSeconds` of real time. `baselineLagMsP99`: of the same scenario without attacks, where
+    /// something is measured against it.
+    public func result(wallSeconds: Double, baselineLagMsP99: Double? = nil) -> SimulationResult {
         let stream = streamRates()
         var final = trace
         let results: [NodeResult] = nodes.map { summary(of: $0, stream) }
@@ -148,7 +152,9 @@ extension Simulation {
             mbitPerSecPerNode: mbitPerSecPerNode(), timeline: timeline,
             timelineNames: timeline.nodes.map { nodes[Int($0)].name },
             plan: scenario, places: places())
-        told.failures = failures(told)
+        told.network = networkResult(stream)
+        if !attacks.isEmpty { told.attacks = attackFigures(baselineLagMsP99: baselineLagMsP99) }
+        told.failures = ExpectationCheck(scenario: scenario, result: told).failures
         return told
     }
 
@@ -302,31 +308,5 @@ extension Simulation {
         return LinkResult(
             node: name, direction: direction, rateMbitPerSec: rate, counters: counters,
             utilisation: rate.map { Double(bytes * 8) / ($0 * 1e6 * seconds) } ?? 0)
-    }
-
-    private func failures(_ result: SimulationResult) -> [String] {
-        var failures: [String] = []
-        let expect = scenario.expect
-        // At least as good as promised; but what is promised to fall behind must.
-        if let verdict = expect.verdict,
-            result.verdict.worse(than: verdict) != verdict
-                || (verdict == .fallsBehind && result.verdict != .fallsBehind)
-        {
-            failures.append("the verdict is \(result.verdict.sentence), expected \(verdict.sentence)")
-        }
-        let limits: [(String, Double?, KeyPath<NodeResult, Double>)] = [
-            ("lagMsP50", expect.lagMsP50, \.lagMsP50), ("lagMsP99", expect.lagMsP99, \.lagMsP99),
-            ("lagMsMax", expect.lagMsMax, \.lagMsMax),
-        ]
-        for (name, limit, path) in limits {
-            guard let limit else { continue }
-            let replicas = result.nodes.filter { $0.role == .replica }
-            guard let worst = replicas.max(by: { $0[keyPath: path] < $1[keyPath: path] }),
-                worst[keyPath: path] > limit
-            else { continue }
-            let value = JSON.number(worst[keyPath: path], decimals: 1).text()
-            failures.append("\(name) of \(worst.name) is \(value), expected at most \(limit)")
-        }
-        return failures
     }
 }

@@ -100,11 +100,16 @@ extension Simulation {
         return stream
     }
 
-    static func serving(_ node: SimNode, _ scenario: Scenario) -> ServingConfig {
+    static func serving(_ node: SimNode, _ scenario: Scenario, _ nodes: [SimNode]) -> ServingConfig {
         var serving = ServingConfig()
         // A thousand relays that keep minutes would not fit; what repair needs lies within seconds.
         serving.retentionBytesMax = (scenario.nodeCount > 50 ? 16 : 64) << 20
-        serving.childrenMax = 1_000
+        serving.childrenMax = scenario.groups[node.group].childrenMax ?? NodeGroup.childrenLimit
+        // An operator knows whom it has told of its sequencer.
+        if node.role == .sequencer, scenario.groups[node.group].childrenMax != nil {
+            serving.knownChildren = nodes.filter { $0.attack == nil && $0.parents.contains(node.index) }
+                .map(\.keys.publicKey)
+        }
         return serving
     }
 }

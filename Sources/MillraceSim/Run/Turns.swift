@@ -155,7 +155,12 @@ extension Simulation {
             return fault.lasts > .zero
                 ? [begins, (Instant(nanoseconds: begins) + fault.lasts).nanoseconds] : [begins]
         }
-        faultBoundaries = faultTimes.sorted()
+        let strikes = attacks.flatMap { state in
+            [state.attack.at, state.attack.ends].compactMap { $0 }.map {
+                (Instant(nanoseconds: streamBegins) + $0).nanoseconds
+            }
+        }
+        faultBoundaries = (faultTimes + strikes).sorted()
     }
 
     /// The boundary after `time`, and whether something looks at all nodes there.

@@ -48,6 +48,9 @@ public struct NodeGroup: Hashable, Sendable {
     public var parentCount = 2
     /// Groups of which each node knows two to ask: it finds its parents itself, `parentCount` with those it was given.
     public var bootstrap: [String] = []
+    /// Contracts it gives at most; nil for `childrenLimit`.
+    public var childrenMax: Int?
+    public static let childrenLimit = 1_000
     /// The fewest parity stripes to subscribe to.
     public var parityStripes = 1
     /// What the node says its link can receive; 0 for nothing said.
@@ -58,6 +61,8 @@ public struct NodeGroup: Hashable, Sendable {
     public var driftPPM: Int64 = 0
     public var skewMilliseconds: Int64 = 0
     public var processor = ProcessorModel()
+    /// The attack that brings these nodes; nil for honest ones.
+    var attack: Int?
 
     public init(name: String, role: NodeRole) {
         self.name = name
@@ -140,6 +145,35 @@ public struct Expectations: Hashable, Sendable {
     public var lagMsP50: Double?
     public var lagMsP99: Double?
     public var lagMsMax: Double?
+
+    // Of all honest replicas together.
+
+    /// The p99 of what mini-blocks took beyond the way straight from the sequencer.
+    public var deliveryOverDirectMsP99: Double?
+    public var receivedOverOwed: Double?
+    public var wireOverPayload: Double?
+    public var sequencerUplinkRatio: Double?
+
+    // Of attacks.
+
+    /// Once `recoveryMs` have passed since an attack began, the p99 is at most so many times that of the same run without
+    /// attacks.
+    public var lagTimesBaseline: Double?
+    /// Instead of `lagTimesBaseline`: so much beyond the way straight from the sequencer.
+    public var recoveredOverDirectMs: Double?
+    public var recoveryMs: Double?
+    /// Every honest node has all of the stream at the end.
+    public var converges: Bool?
+    /// Honest nodes that honest nodes banned.
+    public var honestBanned: Int?
+    /// Attackers that some honest node banned, at least.
+    public var attackersBannedMin: Int?
+    /// Bytes sent to forged addresses over bytes that came from them.
+    public var amplification: Double?
+    /// Datagrams of a replay or flood that a core took as genuine.
+    public var accepted: Int?
+    /// Every honest node stops, with a proof in hand, within so long after the two histories parted.
+    public var equivocationProvenMs: Double?
     public init() {}
 }
 
@@ -156,6 +190,7 @@ public struct Scenario: Hashable, Sendable {
     /// By name.
     public var sharedLines: [SharedLineGroup] = []
     public var faults: [Fault] = []
+    public var attacks: [Attack] = []
     public var expect = Expectations()
 
     public init(name: String) { self.name = name }
@@ -195,6 +230,12 @@ public enum ScenarioLimits {
     /// Of all churn together: a thousand nodes that leave a hundred times.
     public static let churnCrashesMax = 100_000
     public static let sharedLinesMax = 64
+    public static let attacksMax = 16
+    public static let attackersPerHonestMax = 100
+    /// Datagrams or requests a second of one attacker.
+    public static let attackRateMax = 100_000
+    /// 128.0.0.0 … 168.255.0.0, by /16.
+    public static let subnetsMax = 10_000
     public static let secondsMax = 86_400
     public static let regionsMax = 1_000
     public static let fileBytesMax = 1 << 20

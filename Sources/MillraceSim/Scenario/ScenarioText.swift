@@ -30,7 +30,8 @@ extension Scenario {
 
     private init(_ root: TOMLSection, files: LinkFileReader?) throws(ScenarioError) {
         try root.only([
-            "name", "about", "fidelity", "parity", "load", "regions", "lines", "nodes", "faults", "expect",
+            "name", "about", "fidelity", "parity", "load", "regions", "lines", "nodes", "faults", "attacks",
+            "expect",
         ])
         guard let name = try root.string("name"), !name.isEmpty, name.utf8.count <= 100 else {
             throw root.wrong("name", "a scenario has a \"name\" of at most 100 bytes")
@@ -49,6 +50,7 @@ extension Scenario {
         try readSharedLines(root, files)
         try readNodes(root, files)
         try readFaults(root)
+        try readAttacks(root, files)
         try readExpectations(root)
     }
 
@@ -129,9 +131,7 @@ extension Scenario {
 
     private static let nodeKeys = [
         "role", "count", "link", "down", "up", "behind", "region", "parents", "parentCount", "bootstrap",
-        "parityMin",
-        "linkMbit",
-        "driftPPM", "skewMs", "processor",
+        "childrenMax", "parityMin", "linkMbit", "driftPPM", "skewMs", "processor",
     ]
 
     private mutating func readNodes(_ root: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError) {
@@ -231,6 +231,10 @@ extension Scenario {
             group.parentCount =
                 try section.integer("parentCount", 1...64) ?? (!isOpen ? 2 : group.role == .relay ? 4 : 8)
         }
+        group.childrenMax = try section.integer("childrenMax", 1...NodeGroup.childrenLimit)
+        if group.childrenMax != nil, group.role == .replica {
+            throw section.wrong("childrenMax", "a replica has no children")
+        }
         group.parityStripes = min(
             try section.integer("parityMin", 0...16) ?? group.parityStripes, parityCount)
         group.linkKilobitsPerSecond = UInt32(try section.integer("linkMbit", 0...100_000) ?? 0) * 1_000
@@ -274,7 +278,7 @@ extension Scenario {
         }
     }
 
-    private static func link(_ section: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError)
+    static func link(_ section: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError)
         -> AccessLink
     {
         let both = try section.string("link")
@@ -362,7 +366,7 @@ extension Scenario {
     }
 
     /// `relay`, `relay-3`, `half-of-relay`, `25%-of-relay`, `2-of-relay`.
-    private func selector(_ text: String, _ section: TOMLSection, _ key: String) throws(ScenarioError)
+    func selector(_ text: String, _ section: TOMLSection, _ key: String) throws(ScenarioError)
         -> NodeSelector
     {
         func group(_ name: Substring) -> NodeGroup? {
@@ -389,25 +393,5 @@ extension Scenario {
             key,
             "\"\(text)\" names no nodes: a group (\(names.joined(separator: ", "))), one of it (\(names[0])-0), "
                 + "half-of-GROUP, 25%-of-GROUP or 2-of-GROUP" + Suggestion.hint(for: text, among: names))
-    }
-
-    // MARK: Expectations
-
-    private mutating func readExpectations(_ root: TOMLSection) throws(ScenarioError) {
-        guard let section = try root.section("expect") else { return }
-        try section.only(["verdict", "lagMsP50", "lagMsP99", "lagMsMax"])
-        if let text = try section.string("verdict") {
-            guard let verdict = LinkVerdict(rawValue: text) else {
-                throw section.wrong(
-                    "verdict",
-                    "\"\(text)\" is no verdict: "
-                        + LinkVerdict.allCases.map(\.rawValue).joined(separator: ", "))
-            }
-            expect.verdict = verdict
-        }
-        let range = 0.0...1e9
-        expect.lagMsP50 = try section.number("lagMsP50", range)
-        expect.lagMsP99 = try section.number("lagMsP99", range)
-        expect.lagMsMax = try section.number("lagMsMax", range)
     }
 }

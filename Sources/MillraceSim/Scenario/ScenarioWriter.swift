@@ -37,6 +37,7 @@ extension Scenario {
         }
         for group in groups { lines += [""] + group.toml }
         for fault in faults { lines += ["", "[[faults]]"] + fault.toml }
+        for attack in attacks { lines += ["", "[[attacks]]"] + attack.toml }
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -73,6 +74,7 @@ extension NodeGroup {
             }
             lines.append("parityMin = \(parityStripes)")
         }
+        if let childrenMax { lines.append("childrenMax = \(childrenMax)") }
         if driftPPM > 0 { lines.append("driftPPM = \(driftPPM)") }
         if skewMilliseconds > 0 { lines.append("skewMs = \(skewMilliseconds)") }
         if processor == .unlimited { lines.append("processor = \"unlimited\"") }
@@ -82,13 +84,7 @@ extension NodeGroup {
 
 extension Fault {
     fileprivate var toml: [String] {
-        let who: String
-        switch nodes.share {
-        case .all: who = nodes.group
-        case .one(let i): who = "\(nodes.group)-\(i)"
-        case .some(let n): who = "\(n)-of-\(nodes.group)"
-        case .permille(let share): who = "\(max(1, share / 10))%-of-\(nodes.group)"
-        }
+        let who = nodes.text
         var lines = ["at = \"\(at.milliseconds)ms\""]
         if lasts > .zero { lines.append("for = \"\(lasts.milliseconds)ms\"") }
         switch kind {

@@ -129,6 +129,12 @@ struct TOMLSection {
         return value
     }
 
+    func flag(_ key: String) throws(ScenarioError) -> Bool? {
+        guard has(key) else { return nil }
+        guard let value = table[key]?.bool else { throw wrong(key, "\"\(key)\" must be true or false") }
+        return value
+    }
+
     func number(_ key: String, _ range: ClosedRange<Double>) throws(ScenarioError) -> Double? {
         guard has(key) else { return nil }
         let value = table[key]?.double ?? table[key]?.int.map { Double($0) }

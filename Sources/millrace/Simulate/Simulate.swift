@@ -37,6 +37,7 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Folder for the scenario files of failures that the swarm found and made small.")
     var failures: String?
     @Flag(help: .hidden) var swarmWorker = false
+    @Option(help: "So many times as many relays, replicas and attackers as the scenario says.") var scale = 1
     @Option(help: "Equal seeds give equal runs.") var seed: UInt64 = 1
     @Option(help: "Write the run as one self-contained HTML page.") var report: String?
     @Option(help: "Write the datagrams that pass one node's links as a pcapng file.") var pcapng: String?
@@ -61,6 +62,7 @@ struct SimulateCommand: ParsableCommand {
         }
         if !(1...10_000).contains(replicas) { throw ValidationError("--replicas must be 1 to 10000.") }
         if let parity, !(0...16).contains(parity) { throw ValidationError("--parity must be 0 to 16.") }
+        if !(1...1_000).contains(scale) { throw ValidationError("--scale must be 1 to 1000.") }
         if !(1...100_000_000).contains(seeds) { throw ValidationError("--seeds must be 1 to 100000000.") }
     }
 
@@ -180,6 +182,12 @@ extension SimulateCommand {
         } catch { throw Failure(.usage, error.description) }
         if let seconds { planned.seconds = seconds }
         if let parity { planned.parityCount = parity }
+        if scale > 1 {
+            planned = planned.scaled(by: scale)
+            guard planned.nodeCount <= ScenarioLimits.nodesMax else {
+                throw Failure(.usage, "\(planned.nodeCount) nodes, at most \(ScenarioLimits.nodesMax)")
+            }
+        }
         return planned
     }
 
@@ -217,6 +225,12 @@ func simulate(
         if sizes == nil, scenario.fidelity == .network {
             sizes = try measureSizes(scenario.workload)
         }
+        var baseline: Double?
+        if scenario.expect.needsBaseline {
+            let calm = try Simulation(scenario.withoutAttacks, seed: seed, sizes: sizes)
+            try calm.run()
+            baseline = calm.lagMsP99
+        }
         var progress = Progress("simulated ms", of: UInt64(scenario.seconds) * 1_000)
         let simulation = try Simulation(scenario, seed: seed, sizes: sizes)
         try prepare(simulation)
@@ -227,7 +241,7 @@ func simulate(
         }
         progress.end()
         if let fault = simulation.ledgerFault { throw WorkloadError("the books do not balance: \(fault)") }
-        return simulation.result(wallSeconds: Date().timeIntervalSince(begin))
+        return simulation.result(wallSeconds: Date().timeIntervalSince(begin), baselineLagMsP99: baseline)
     } catch let error as WorkloadError { throw Failure(.failed, error.description) }
 }
 
@@ -242,6 +256,32 @@ func measureSizes(_ workload: WorkloadSpec) throws(WorkloadError) -> PayloadSize
 }
 
 extension SimulationResult {
+    /// What came of attacks.
+    private var attackLines: [String] {
+        guard let attacks else { return [] }
+        func ms(_ value: Double?) -> String {
+            value.map { JSON.number($0, decimals: 1).text() + " ms" } ?? "unknown"
+        }
+        var lines = attacks.attacks.map { attack in
+            let share = JSON.number(attack.seatsAtStrike * 100, decimals: 0).text()
+            return
+                "  \(attack.kind.rawValue) by \(attack.nodes) nodes: \(share) % of honest nodes' parents when it began, "
+                + "\(attack.banned) banned, \(attack.datagrams) datagrams of its own"
+                + (attack.amplification > 0
+                    ? ", answered by \(JSON.number(attack.amplification, decimals: 2).text()) bytes for each"
+                    : "")
+        }
+        if let proven = attacks.equivocationProvenMs {
+            lines.append("  every honest node stopped with a proof \(ms(proven)) after the histories parted")
+        } else {
+            lines.append(
+                "  p99 of the lag \(ms(attacks.baselineLagMsP99)) without the attack, \(ms(attacks.afterLagMsP99)) once over it; "
+                    + "over it after \(ms(attacks.recoveryMs)); \(attacks.honestBanned) honest nodes banned, "
+                    + "\(attacks.honestUnconverged) without all of the stream")
+        }
+        return lines
+    }
+
     /// For people.
     var text: String {
         func ms(_ value: Double) -> String { JSON.number(value, decimals: 1).text() }
@@ -266,6 +306,7 @@ extension SimulationResult {
                 "  \(millions(eventsPerSecond)) million events a second; the queue alone does \(millions(queue)) million"
                     + (peakMemoryMiB.map { "; \(JSON.number($0, decimals: 0).text()) MiB at most" } ?? ""))
         }
+        lines += attackLines
         lines += failures.map { "  expected otherwise: \($0)" }
         return lines.joined(separator: "\n")
     }
