@@ -257,7 +257,15 @@ final class Endpoint {
         if peer.open != nil {
             if peer.openCount + peer.openLeftOut + room <= WireLimits.framesBytesMax { return true }
             close(peer)
-            withOpenDatagram.removeAll { $0 === peer }
+            // It keeps its place among those with an open datagram.
+            guard let handle = pool.take() else {
+                withOpenDatagram.removeAll { $0 === peer }
+                return false
+            }
+            peer.open = handle
+            peer.openCount = 0
+            peer.openLeftOut = 0
+            return true
         }
         guard let handle = pool.take() else { return false }
         peer.open = handle

@@ -599,10 +599,11 @@ final class Following {
         _ symbol: UnsafeRawBufferPointer, index: Int, in record: SliceRecord, from peer: Peer, now: Instant,
         isRepair: Bool = false
     ) {
-        // Parity of a complete slice is worth something as long as a slice before it is not.
+        // Parity of a complete slice is worth something as long as a slice before it is not, and to a relay whose children are
+        // owed it: taking it costs a hash, making it costs as much as all else a relay does.
         if record.isComplete,
-            index < WireLimits.firstParityStripe || record.key.firstHeight < next
-                || record.have.contains(index)
+            index < WireLimits.firstParityStripe || record.have.contains(index)
+                || record.key.firstHeight < next && !(recreates && stripesWanted().contains(index))
         {
             surplus(symbol.count, index: index, of: record, isRepair: isRepair)
             return
@@ -663,7 +664,7 @@ final class Following {
         if isRepair { endpoint.statistics.repairsUseful &+= 1 }
         record.lastShredAt = now
         if !isRepair { record.arrived.insert(index) }
-        if index >= WireLimits.firstParityStripe {
+        if index >= WireLimits.firstParityStripe, record.key.firstHeight >= next {
             record.equations += 1
             equations += 1
         }
@@ -675,7 +676,9 @@ final class Following {
 
     /// The data is here, or determined by the slice's own parity: verify the payload, and let it be used.
     func finish(_ record: SliceRecord, now: Instant) {
-        guard record.assembler.verify() == .verified else {
+        // A relay uses no payload: each symbol has its own signed hash, and a replica compares the whole.
+        let state = recreates ? record.assembler.recover() : record.assembler.verify()
+        guard state == .verified || recreates && state == .whole else {
             // Every shred had its signed hash, so the sequencer signed what does not belong together.
             equivocationAt = record.key.firstHeight
             return

@@ -23,7 +23,7 @@ extension Following {
 
     /// Something came for `record`: solves the groups that are determined now.
     func recover(around record: SliceRecord, now: Instant) {
-        if equations == 0 { return }
+        if equations == 0 || record.key.firstHeight < next { return }
         var first = record
         for _ in 0..<Following.scanBackMax {
             guard let before = store.previous(of: first), before.key.firstHeight >= next else { break }
@@ -109,13 +109,18 @@ extension Following {
     }
 
     /// A relay makes what its children are owed and did not come: data at once, parity as soon as its window is whole.
+    /// What its own parent is about to send is not made: that costs as much as everything else a relay does. When the
+    /// next slice is complete and it has not come, it is lost; so this begins with the slice before.
     func recreate(from record: SliceRecord) {
         let wanted = stripesWanted().parity
         if wanted.isEmpty { return }
-        var slice: SliceRecord? = record
-        for _ in 0..<WireLimits.windowSpanMax {
+        var slice: SliceRecord? = store.previous(of: record) ?? record
+        for _ in 0...WireLimits.windowSpanMax {
             guard let current = slice else { return }
-            let missing = wanted.intersection(current.shreds).subtracting(current.have)
+            var missing = wanted.intersection(current.shreds).subtracting(current.have)
+            if current.isComplete, !missing.isEmpty {
+                missing = missing.subtracting(coming(missing, of: current))
+            }
             if current.isComplete, !missing.isEmpty {
                 let window = store.window(before: current).prefix { $0.isComplete }.map(\.assembler)
                 _ = current.assembler.recreate(missing.bits, window: window[...])
@@ -123,6 +128,19 @@ extension Following {
             }
             slice = store.next(of: current)
         }
+    }
+
+    /// Those that a parent owes and has not gone past.
+    private func coming(_ stripes: StripeSet, of record: SliceRecord) -> StripeSet {
+        if record.isBacklog { return .empty }
+        var coming = StripeSet.empty
+        var rest = stripes
+        while let stripe = rest.popFirst() {
+            let owner = Int(plan.owner[stripe])
+            guard owner >= 0, parents[owner].isUsable else { continue }
+            if StreamPosition(record.key, shred: stripe) > parents[owner].progress { coming.insert(stripe) }
+        }
+        return coming
     }
 
     /// Tells the owner of shreds it has not been told of.
