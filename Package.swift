@@ -65,6 +65,8 @@ let package = Package(
         .target(name: "CKeccak", cSettings: [.unsafeFlags(["-O3"])]),
         // Counts allocations; linked by the benchmarks only.
         .target(name: "CMillraceCounting"),
+        // Ciphers and sockets without a protocol: what the relay's benchmark stands beside.
+        .target(name: "CBareRelay", dependencies: ["CMillraceShims", "CSodium"]),
 
         // The sans-IO core, lowest first.
         pure("MillraceBase", []),
@@ -131,7 +133,7 @@ let package = Package(
                 "MillraceBase", "MillraceCrypto", "MillraceErasure", "MillraceDiff", "MillraceCodec",
                 "MillraceWire",
                 "MillraceCore", "MillraceLoop", "MillraceWorkload", "MillraceRecording", "MillraceLink",
-                "CMillraceShims", "CMillraceCounting", "CSodium", "CZstd",
+                "CMillraceShims", "CMillraceCounting", "CBareRelay", "CSodium", "CZstd",
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -8,7 +8,7 @@
 /// which needs exclusive ors and eight doublings per block and nothing else, so it vectorises everywhere.
 
 enum SwiftKernel {
-    /// Bytes held in registers per step: eight 16-byte vectors.
+    /// Bytes held in registers per step: sixteen words, or eight 16-byte vectors.
     static let blockBytes = 128
 
     static func encode(
@@ -62,32 +62,36 @@ enum SwiftKernel {
         }
     }
 
+    /// Sixteen words, in registers: a loop over them becomes vectors. (Operators of the SIMD types go lane by lane here.)
+    private typealias Words = InlineArray<16, UInt64>
+
     @inline(__always)
     private static func block(
         _ chosen: UnsafeMutablePointer<UnsafeRawPointer>, _ ends: InlineArray<8, Int>, at offset: Int,
         into destination: UnsafeMutableRawPointer
     ) {
-        var low = SIMD64<UInt8>(repeating: 0)
-        var high = SIMD64<UInt8>(repeating: 0)
+        var sum = Words(repeating: 0)
         var next = 0
         for step in 0..<8 {
-            low = doubled(low)
-            high = doubled(high)
+            for word in 0..<16 { sum[word] = doubled(sum[word]) }
             while next < ends[step] {
                 let source = chosen[next] + offset
-                low ^= source.loadUnaligned(as: SIMD64<UInt8>.self)
-                high ^= source.loadUnaligned(fromByteOffset: 64, as: SIMD64<UInt8>.self)
+                for word in 0..<16 {
+                    sum[word] ^= source.loadUnaligned(fromByteOffset: word &* 8, as: UInt64.self)
+                }
                 next &+= 1
             }
         }
-        destination.storeBytes(of: low, toByteOffset: offset, as: SIMD64<UInt8>.self)
-        destination.storeBytes(of: high, toByteOffset: offset + 64, as: SIMD64<UInt8>.self)
+        for word in 0..<16 {
+            destination.storeBytes(of: sum[word], toByteOffset: offset &+ word &* 8, as: UInt64.self)
+        }
     }
 
+    /// Eight elements at once: each bit that leaves its byte at the top comes back as 0x1D = 1 + 4 + 8 + 16.
     @inline(__always)
-    private static func doubled(_ a: SIMD64<UInt8>) -> SIMD64<UInt8> {
-        let carry = SIMD64<UInt8>(repeating: 0) &- (a &>> 7)
-        return (a &+ a) ^ (carry & 0x1D)
+    private static func doubled(_ a: UInt64) -> UInt64 {
+        let carry = (a & 0x8080_8080_8080_8080) &>> 7
+        return (a & 0x7F7F_7F7F_7F7F_7F7F) &<< 1 ^ carry ^ carry &<< 2 ^ carry &<< 3 ^ carry &<< 4
     }
 
     private static func single(

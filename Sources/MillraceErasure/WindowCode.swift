@@ -102,20 +102,19 @@ public enum WindowCode {
     static func add(
         _ source: UnsafeMutableRawPointer, to destination: UnsafeMutableRawPointer, bytes: Int
     ) {
-        var offset = 0
-        while offset + 64 <= bytes {
+        // Words, which the compiler makes vectors of; a vector type of its own does not become one everywhere.
+        let words = bytes / 8
+        for word in 0..<words {
             let sum =
-                destination.loadUnaligned(fromByteOffset: offset, as: SIMD64<UInt8>.self)
-                ^ source.loadUnaligned(fromByteOffset: offset, as: SIMD64<UInt8>.self)
-            destination.storeBytes(of: sum, toByteOffset: offset, as: SIMD64<UInt8>.self)
-            offset += 64
+                destination.loadUnaligned(fromByteOffset: word * 8, as: UInt64.self)
+                ^ source.loadUnaligned(fromByteOffset: word * 8, as: UInt64.self)
+            destination.storeBytes(of: sum, toByteOffset: word * 8, as: UInt64.self)
         }
-        while offset < bytes {
+        for offset in words * 8..<bytes {
             let sum =
                 destination.load(fromByteOffset: offset, as: UInt8.self)
                 ^ source.load(fromByteOffset: offset, as: UInt8.self)
             destination.storeBytes(of: sum, toByteOffset: offset, as: UInt8.self)
-            offset += 1
         }
     }
 }

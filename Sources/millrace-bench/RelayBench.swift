@@ -4,9 +4,15 @@
 ///
 /// ```
 /// sequencer ─▶ relay ─▶ replica 1 … children
+///                 └──▶ a socket for each, on loopback, that nobody reads
 /// ```
+///
+/// Then the relay alone: what the sequencer sent for some more mini-blocks goes in, and what comes out for its children goes
+/// through its real socket, so that its time has all of a relay's work but the reading of datagrams; beside it a C loop
+/// that only opens, seals and sends as much.
 
 import ArgumentParser
+import CBareRelay
 import CMillraceCounting
 import MillraceBase
 import MillraceCore
@@ -20,16 +26,18 @@ struct RelayBench: ParsableCommand {
         commandName: "relay",
         abstract: "A relay's work per shred, and a replica's per mini-block, at 100,000 TPS.")
     @OptionGroup var options: BenchOptions
-    @Option(help: "Replicas behind the relay.") var children = 2
-    @Option(help: "Mini-blocks of 1,000 swaps; the first half warms up.") var miniBlocks: UInt64 = 200
+    @Option(help: "Replicas behind the relay.") var children = 8
+    @Option(help: "Mini-blocks; the first half warms up.") var miniBlocks: UInt64 = 200
+    @Option(help: "Swaps in each: 1,000 is the stream of 100,000 TPS.") var swaps = 1_000
 
     func validate() throws {
         if !(1...16).contains(children) { throw ValidationError("--children must be 1 to 16.") }
+        if !(1...20_000).contains(swaps) { throw ValidationError("--swaps must be 1 to 20000.") }
         if !(20...10_000).contains(miniBlocks) { throw ValidationError("--mini-blocks must be 20 to 10000.") }
     }
 
     func run() throws {
-        let wire = PerfectWire(children: children)
+        let wire = try PerfectWire(children: children)
         let stream = WorkloadStream(
             GeneratedWorkload(try WorkloadSpec("swap?accounts=20000&seed=3")), seed: Seed(1))
         var diff = StateDiff()
@@ -39,7 +47,7 @@ struct RelayBench: ParsableCommand {
         for height in 1...miniBlocks {
             if height == miniBlocks / 2 { wire.count() }
             _ = try stream.nextMiniBlock(
-                transactions: 1_000, sealedAtMicroseconds: height * 10_000, into: &diff)
+                transactions: swaps, sealedAtMicroseconds: height * 10_000, into: &diff)
             try wire.seal(diff)
             wire.run(for: Limits.miniBlockInterval)
         }
@@ -54,6 +62,26 @@ struct RelayBench: ParsableCommand {
         report.row("relay, allocations per shred taken in", Double(wire.relayAllocations) / shreds, "")
         report.row("relay, allocations per mini-block", Double(wire.relayAllocations) / counted, "")
         report.row("relay, shreds taken in and sent to \(children)", shreds / wire.relaySeconds, "shreds/s")
+        let alone = try wire.relayAlone(miniBlocks: 100) { height, diff in
+            _ = try stream.nextMiniBlock(
+                transactions: swaps, sealedAtMicroseconds: (miniBlocks + height) * 10_000, into: &diff)
+        }
+        let sent = Double(alone.datagrams)
+        let batch = UInt32(min(max(sent / Double(children) / 100, 1), 64))
+        func bare(authenticatedOnly: Bool) -> Double {
+            var left: UInt64 = 0
+            let taken = mr_bare_relay(
+                UInt32(children), UInt32(alone.bytes / max(alone.datagrams, 1)), batch,
+                400, authenticatedOnly ? 1 : 0, &left)
+            return taken == 0 ? 0 : Double(left) * 1e9 / Double(taken)
+        }
+        let (sealed, clear) = (bare(authenticatedOnly: false), bare(authenticatedOnly: true))
+        report.row(
+            "relay, datagrams to \(children) children through its socket", sent / alone.seconds,
+            "datagrams/s",
+            peer: "C: open, seal, send", sealed)
+        report.row(
+            "  C without enciphering, tags only", clear, "datagrams/s", peer: "C: open, seal, send", sealed)
         report.row(
             "relay, share of a core", wire.relaySeconds / stream10ms * 100, "%", peer: "the stream's time",
             100)
@@ -80,7 +108,6 @@ private final class PerfectWire {
     private var relay: RelayCore?
     private var replicas: [ReplicaCore] = []
     private var now = Instant(nanoseconds: 1_000_000_000)
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2_048, alignment: 64)
 
     private var isCounting = false
     private(set) var relayAllocations: UInt64 = 0
@@ -91,9 +118,35 @@ private final class PerfectWire {
     private(set) var sequencerSeconds = 0.0
     private var shredsAtStart: UInt64 = 0
 
-    init(children: Int) { replicaStates = (0..<children).map { State(seed: Seed(UInt64(10 + $0))) } }
+    private let loop: EventLoop
+    private let socket: UDPSocket
+    /// Where the children's datagrams go, through the kernel, beside the way in this process.
+    private let sinks: [UDPSocket]
 
-    deinit { buffer.deallocate() }
+    init(children: Int) throws {
+        replicaStates = (0..<children).map { State(seed: Seed(UInt64(10 + $0))) }
+        let loop = try EventLoop()
+        self.loop = loop
+        said.reserveCapacity(4_096)
+        socket = try UDPSocket(on: loop, bind: .loopback(port: 0), options: UDPSocketOptions())
+        sinks = try (0..<children).map { _ in
+            try UDPSocket(on: loop, bind: .loopback(port: 0), options: UDPSocketOptions())
+        }
+    }
+
+    deinit {
+        copies.deallocate()
+        socket.close()
+        for sink in sinks { sink.close() }
+        loop.close()
+    }
+
+    /// One datagram of the relay's into its socket.
+    private func give(_ bytes: UnsafeRawBufferPointer, _ count: Int, child: Int) {
+        guard let slot = socket.nextSlot() else { return }
+        slot.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+        socket.commit(count: count, to: sinks[child].localAddress)
+    }
 
     func genesis(_ diff: StateDiff) throws {
         try sequencerState.apply(diff)
@@ -174,6 +227,10 @@ private final class PerfectWire {
         return result
     }
 
+    /// What one core has to say, in the order it says it: copies, and whom they are for.
+    private var said: [(target: Int, count: Int)] = []
+    private let copies = UnsafeMutableRawBufferPointer.allocate(byteCount: 4_096 * 2_048, alignment: 64)
+
     /// Moves what every core has to say; false when none had anything.
     private func pump() -> Bool {
         var moved = false
@@ -182,22 +239,89 @@ private final class PerfectWire {
         if let relay { cores.append(relay) }
         for replica in replicas { cores.append(replica) }
         for (index, core) in cores.enumerated() {
-            while let output = timed(index, { core.nextOutput() }) {
-                moved = true
-                guard case .send(let datagram) = output else { continue }
-                buffer.copyMemory(from: UnsafeRawBufferPointer(core.bytes(of: datagram.buffer)))
-                core.release(datagram.buffer)
-                let target: Int
-                switch datagram.to {
-                case PerfectWire.sequencerAddress: target = 0
-                case PerfectWire.relayAddress: target = 1
-                default: target = Int(datagram.to.port) - 1
-                }
-                guard target < cores.count else { continue }
-                let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<datagram.count])
-                let from = PeerAddress.loopback(port: UInt16(index + 1))
-                timed(target) { cores[target].receive(bytes, from: from, now: now) }
+            // One look at the clock for all of it: a look costs as much as sending a datagram.
+            timed(index) { moved = listen(to: core, index) || moved }
+            let from = PeerAddress.loopback(port: UInt16(index + 1))
+            for (place, (target, count)) in said.enumerated() where target < cores.count {
+                let part = UnsafeMutableRawBufferPointer(rebasing: copies[(place * 2_048)...].prefix(count))
+                timed(target) { cores[target].receive(part, from: from, now: now) }
             }
+            said.removeAll(keepingCapacity: true)
+        }
+        return moved
+    }
+
+    /// Feeds the relay what the sequencer sends for so many mini-blocks, ten steps of a millisecond each, and nothing else: what
+    /// left for its children, and its processor time.
+    func relayAlone(
+        miniBlocks: UInt64, _ next: (UInt64, inout StateDiff) throws -> Void
+    ) throws -> (datagrams: UInt64, bytes: UInt64, seconds: Double) {
+        guard let sequencer, let relay else { return (0, 0, 1) }
+        var feed: [[UInt8]] = []
+        var ends: [Int] = []
+        var diff = StateDiff()
+        let begin = now
+        for height in 1...miniBlocks {
+            try next(height, &diff)
+            try sequencer.seal(diff, now: now)
+            for _ in 0..<10 {
+                now = now + .milliseconds(1)
+                sequencer.handleTimeout(now: now)
+                while let output = sequencer.nextOutput() {
+                    guard case .send(let datagram) = output else { continue }
+                    feed.append(Array(sequencer.bytes(of: datagram.buffer)[..<datagram.count]))
+                    sequencer.release(datagram.buffer)
+                }
+                ends.append(feed.count)
+            }
+        }
+        now = begin
+        var (datagrams, bytes) = (UInt64(0), UInt64(0))
+        var place = 0
+        let from = PerfectWire.sequencerAddress
+        let started = MillraceLoop.Machine.cpuTime
+        for end in ends {
+            now = now + .milliseconds(1)
+            relay.handleTimeout(now: now)
+            while place < end {
+                feed[place].withUnsafeMutableBytes { relay.receive($0, from: from, now: now) }
+                place += 1
+            }
+            while let output = relay.nextOutput() {
+                guard case .send(let datagram) = output else { continue }
+                let target = Int(datagram.to.port) - 3
+                if sinks.indices.contains(target) {
+                    datagrams += 1
+                    bytes += UInt64(datagram.count)
+                    give(
+                        UnsafeRawBufferPointer(relay.bytes(of: datagram.buffer)), datagram.count,
+                        child: target)
+                }
+                relay.release(datagram.buffer)
+            }
+            socket.flush()
+        }
+        return (datagrams, bytes, (MillraceLoop.Machine.cpuTime - started).asSeconds)
+    }
+
+    /// Takes all of a core's datagrams. False when there was none.
+    private func listen(to core: any StreamCore, _ index: Int) -> Bool {
+        var moved = false
+        while let output = core.nextOutput() {
+            moved = true
+            guard case .send(let datagram) = output else { continue }
+            let bytes = UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(core.bytes(of: datagram.buffer))[..<datagram.count])
+            let target: Int
+            switch datagram.to {
+            case PerfectWire.sequencerAddress: target = 0
+            case PerfectWire.relayAddress: target = 1
+            default: target = Int(datagram.to.port) - 1
+            }
+            guard said.count < 4_096 else { preconditionFailure("more than a turn's datagrams") }
+            UnsafeMutableRawBufferPointer(rebasing: copies[(said.count * 2_048)...]).copyMemory(from: bytes)
+            said.append((target, datagram.count))
+            core.release(datagram.buffer)
         }
         return moved
     }
