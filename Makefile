@@ -4,7 +4,7 @@ SWIFT ?= swift
 FUZZ_SECONDS ?= 60
 RELEASE_FLAGS = -c release --static-swift-stdlib
 
-.PHONY: help deps build release demo test check format format-check vectors payload-hashes fuzz fuzz-smoke bench purity simulate validate clean
+.PHONY: help deps build release demo test check format format-check vectors payload-hashes fuzz fuzz-smoke bench purity simulate validate soak clean
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ fuzz-smoke: deps ## Every fuzz target for a few seconds, and the canary that mus
 bench: deps ## The benchmarks: every row beside its peer or limit from the same run.
 	$(SWIFT) build $(RELEASE_FLAGS) --product millrace-bench
 	.build/release/millrace-bench all
+
+soak: release ## Real processes for ten minutes, relays killed all the time: everyone in step, memory flat? (tbf with root)
+	Tests/Validate/soak --binary .build/release/millrace --seconds 600 --tps 1000
 
 validate: release ## The links beside closed forms, and the simulator beside real processes in network namespaces (root).
 	.build/release/millrace measure links
