@@ -87,6 +87,8 @@ import Testing
         }
         let attack = AttackTests.open + "\n[[attacks]]\nkind = \"dawn\"\n"
         #expect(refusal(AttackTests.open + "\n[expect]\naccepted = 0")?.contains("[[attacks]]") == true)
+        // It would hold of nothing.
+        #expect(refusal(AttackTests.open + "\n[expect]\nconverges = true")?.contains("[[attacks]]") == true)
         #expect(refusal(attack + "[expect]\nlagTimesBaseline = 2")?.contains("recoveryMs") == true)
         #expect(refusal(attack + "[expect]\nrecoveryMs = 2")?.contains("lagTimesBaseline") == true)
         #expect(refusal(attack + "[expect]\nlagTimesBaseline = 2\nrecoveryMs = 2_000") == nil)

@@ -33,7 +33,8 @@ extension Scenario {
         expect.honestBanned = try section.integer("honestBanned", 0...ScenarioLimits.nodesMax)
 
         let ofAttacks = [
-            "lagTimesBaseline", "recoveredOverDirectMs", "recoveryMs", "attackersBannedMin", "amplification",
+            "converges", "honestBanned", "lagTimesBaseline", "recoveredOverDirectMs", "recoveryMs",
+            "attackersBannedMin", "amplification",
             "accepted", "equivocationProvenMs",
         ]
         if attacks.isEmpty, let key = ofAttacks.first(where: { section.has($0) }) {
