@@ -20,13 +20,7 @@ public enum Cadence: UInt8, Hashable, CaseIterable, Sendable, BitwiseCopyable {
         }
     }
 
-    /// Mini-blocks from one restart of the coding state to the next (Spec 30.2): a window of the next coarser cadence; at
-    /// `c3` each window is on its own.
-    public var restartHeights: UInt64 {
-        switch self {
-        case .c0: 10
-        case .c1: 100
-        case .c2, .c3: 1_000
-        }
-    }
+    /// Mini-blocks from one restart of the coding state to the next (Spec 30.2): ten at `c0`; every window of a coarser
+    /// cadence begins anew, so that a follower may take or leave one wherever it starts.
+    public var restartHeights: UInt64 { self == .c0 ? 10 : heights }
 }

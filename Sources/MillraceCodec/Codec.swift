@@ -7,10 +7,10 @@
 ///                  └────── advance(past: diff) on both ──────┘
 ///
 /// *Calls come in the order of heights*: encode or decode with the state before the diff, apply the diff, then `advance`.
-/// What was learned restarts with each window of the next coarser cadence (`Cadence.restartHeights`). All that outlives a
-/// restart is the state with its facts, and how popular senders, parties, tokens and pools are; both are the same for
-/// followers of all cadences. So a follower may change its cadence at a restart of the new one (`change(to:)`), and one who
-/// holds the state and `popularityBytes()` can join there.
+/// What was learned restarts every ten mini-blocks, and with every window of a coarser cadence (`Cadence.restartHeights`). All
+/// that outlives a restart is the state with its facts, and how popular senders, parties, tokens and pools are; both are the
+/// same for followers of all cadences. So a follower may change its cadence at any start of a window of the new one
+/// (`change(to:)`), and one who holds the state and `popularityBytes()` can join there.
 ///
 /// Encoding is a function of (diff, base, coding state), integers only: every machine, debug or release, gives the same
 /// bytes. Decoding is total: any bytes give a diff in canonical shape, with the base's old values and ids in range, or a
@@ -159,9 +159,9 @@ public final class Codec {
             slotActivity.forget()
         }
         coded = nil
-        // At the coarsest cadence every payload begins anew.
-        if cadence == .c3 { return }
-        let index = Int((diff.lastHeight - 1) / cadence.heights % 10)
+        // A window begins anew.
+        if cadence != .c0 { return }
+        let index = Int((diff.lastHeight - 1) % 10)
         accountActivity.endPayload(index)
         slotActivity.endPayload(index)
     }

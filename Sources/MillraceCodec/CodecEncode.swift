@@ -55,6 +55,16 @@ extension Codec {
         if leavesOutOperations { diff.operations = Codec.withoutTransactions(diff) }
     }
 
+    /// The payload encoded last leaves out operations that its diff has.
+    public var leftOutOperations: Bool { leavesOutOperations }
+
+    /// The diff as values alone: what its transactions did is left out.
+    public static func valuesOnly(_ diff: StateDiff) -> StateDiff {
+        var values = diff
+        values.operations = withoutTransactions(diff)
+        return values
+    }
+
     /// Sections that only tell new keys and facts apart. A window without sections becomes one whose first height brings
     /// everything.
     static func withoutTransactions(_ diff: StateDiff) -> Operations {

@@ -54,15 +54,18 @@ public struct StreamStatus: Hashable, Sendable, BitwiseCopyable {
     public var dropped: UInt64
     /// The stream has ended at `tip`.
     public var ended: Bool
+    /// Windows of coarser cadences may be asked for (Spec 60.13).
+    public var servesWindows: Bool
     @inlinable public init(
         tip: UInt64 = 0, completeThrough: UInt64 = 0, floor: UInt64 = 0, dropped: UInt64 = 0,
-        ended: Bool = false
+        ended: Bool = false, servesWindows: Bool = false
     ) {
         self.tip = tip
         self.completeThrough = completeThrough
         self.floor = floor
         self.dropped = dropped
         self.ended = ended
+        self.servesWindows = servesWindows
     }
 }
 

@@ -100,7 +100,7 @@ public struct FrameReader: ~Escapable {
             guard count >= 1, count <= FrameLimits.catchUpHeightsMax else { throw outOfRange() }
             return .catchUp(request: request, cadence: cadence, first: first, count: count)
         case .status:
-            let flags = try flags(atMost: 1)
+            let flags = try flags(atMost: 3)
             let tip = try height()
             let completeThrough = try height()
             let floor = try height()
@@ -108,7 +108,7 @@ public struct FrameReader: ~Escapable {
             return .status(
                 StreamStatus(
                     tip: tip, completeThrough: completeThrough, floor: floor, dropped: dropped,
-                    ended: flags == 1))
+                    ended: flags & 1 != 0, servesWindows: flags & 2 != 0))
         case .ping:
             return .ping(try reader.u32())
         case .pong:

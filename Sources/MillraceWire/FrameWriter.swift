@@ -137,7 +137,7 @@ public struct FrameWriter {
             put(UInt16(count))
         case .status(let status):
             put(.status)
-            put(UInt8(status.ended ? 1 : 0))
+            put(UInt8((status.ended ? 1 : 0) | (status.servesWindows ? 2 : 0)))
             put(varint: status.tip)
             put(varint: status.completeThrough)
             put(varint: status.floor)

@@ -46,6 +46,10 @@ private let controlFrames: [(name: String, frame: Frame)] = [
     ("miss", .miss(request: 513, StripeSet(bits: 0b1000), header: false)),
     ("catch-up", .catchUp(request: 7, cadence: .c0, first: 1_000, count: 256)),
     ("status", .status(StreamStatus(tip: 5_000, completeThrough: 4_998, floor: 12, dropped: 3, ended: true))),
+    (
+        "status-windows",
+        .status(StreamStatus(tip: 5_000, completeThrough: 4_998, floor: 12, servesWindows: true))
+    ),
     ("ping", .ping(0xDEAD_BEEF)),
     ("pong", .pong(0xDEAD_BEEF)),
     ("close", .close(.invalidShreds)),
@@ -257,7 +261,7 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         try write(
             "alternatives", "outOfRange", "nine alternatives",
             [0x06, 1, 0, 0, 1, 9] + [UInt8](repeating: 0, count: 450), frames: 0)
-        try write("flags", "outOfRange", "status flags 2", [0x0B, 2, 0, 0, 0, 0], frames: 0)
+        try write("flags", "outOfRange", "status flags 4", [0x0B, 4, 0, 0, 0, 0], frames: 0)
         let record = try #require(
             written { writer in symbol.withUnsafeBytes { writer.appendRecord($0) } })
         try write("record", "ok", "a record frame; its bytes are chapter 65's to judge", record, frames: 1)

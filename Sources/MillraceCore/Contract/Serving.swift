@@ -19,6 +19,7 @@ final class Serving {
     var misconduct: Misconduct?
     private let endpoint: Endpoint
     private let store: SliceStore
+    private let windows: WindowStore?
     /// Peers with a child contract, in the order of their session slots.
     private(set) var children: [Peer] = []
     /// Alternatives named in refusals.
@@ -26,14 +27,22 @@ final class Serving {
     /// Shreds are dealt out child by child; the first child changes, so that none is always last.
     private var firstChild = 0
     private var sums = HeaderSumMaker()
+    /// Takes over the answer to a request for a slice of a coarser cadence that is not here (a relay fetches it). False when
+    /// it does not.
+    var demand: ((SliceKey, StripeSet, _ withHeader: Bool, _ request: UInt16, Peer) -> Bool)?
     /// Which status the children are told.
     var status = StreamStatus()
 
-    init(config: ServingConfig, endpoint: Endpoint, store: SliceStore) {
+    init(config: ServingConfig, endpoint: Endpoint, store: SliceStore, windows: WindowStore? = nil) {
         self.config = config
         self.endpoint = endpoint
         self.store = store
         misconduct = config.misconduct
+        self.windows = windows
+    }
+
+    private func record(_ key: SliceKey) -> SliceRecord? {
+        key.cadence == .c0 ? store.record(key) : windows?.record(key)
     }
 
     // MARK: Contracts
@@ -153,18 +162,27 @@ final class Serving {
 
     func repair(request: UInt16, _ key: SliceKey, _ shreds: StripeSet, withHeader: Bool, from peer: Peer) {
         if let misconduct, !misconduct.answers(key.firstHeight) { return }
-        guard let child = child(of: peer), let record = store.record(key) else {
+        guard let child = child(of: peer), let record = record(key) else {
+            if key.cadence != .c0, peer.child != nil,
+                demand?(key, shreds, withHeader, request, peer) ?? false
+            {
+                return
+            }
             miss(request, shreds, header: withHeader, peer)
             return
         }
+        if key.cadence != .c0 { windows?.entry(key.cadence, key.firstHeight)?.usedAt = endpoint.now }
         let asked = shreds.intersection(record.shreds)
         let held = asked.intersection(record.have)
         let missing = asked.subtracting(held)
         // A run of empty mini-blocks is named by its first height, whatever height was asked for.
         let work = Work(key: record.key, shreds: held, withHeader: withHeader, request: request)
-        if !child.repairs.append(work) {
+        // A slice of a coarser window is wanted next; a shred of c0 holds a replica up.
+        let isQueued = key.cadence == .c0 ? child.repairs.append(work) : child.bulk.append(work)
+        if !isQueued {
             miss(request, asked, header: withHeader, peer)
         } else if !missing.isEmpty {
+            if key.cadence != .c0, demand?(key, missing, false, request, peer) ?? false { return }
             miss(request, missing, header: false, peer)
         }
     }
@@ -191,7 +209,17 @@ final class Serving {
         }
     }
 
-    private func miss(_ request: UInt16, _ shreds: StripeSet, header: Bool, _ peer: Peer) {
+    /// More of an answer that was begun: what a relay has fetched for a child.
+    func answer(
+        _ record: SliceRecord, _ shreds: StripeSet, withHeader: Bool, request: UInt16, to peer: Peer
+    ) {
+        guard let child = peer.child else { return }
+        // What does not fit is asked for again.
+        _ = child.bulk.append(
+            Work(key: record.key, shreds: shreds, withHeader: withHeader, request: request))
+    }
+
+    func miss(_ request: UInt16, _ shreds: StripeSet, header: Bool, _ peer: Peer) {
         endpoint.statistics.missesSent &+= 1
         endpoint.send(.miss(request: request, shreds, header: header), to: peer)
     }
@@ -237,7 +265,7 @@ final class Serving {
     /// Sends one shred or header of the queue's front. 0 when that was not in the store any more; nil without a buffer.
     private func send(_ queue: inout WorkQueue, _ peer: Peer) -> Int? {
         guard var work = queue.next() else { return 0 }
-        guard let record = store.record(work.key) else {
+        guard let record = record(work.key) else {
             queue.dropFront()
             return 0
         }

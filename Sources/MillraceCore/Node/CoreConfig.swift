@@ -83,7 +83,19 @@ public struct FollowingConfig: Sendable {
     public var windowShredsMax = 512
     /// Bytes of slices kept while waiting for older ones (replica), see `ServingConfig` for a relay.
     public var waitingBytesMax = 256 * 1_048_576
+    /// Windows of coarser cadences are taken when the stream cannot be carried, and over gaps (replica).
+    public var takesWindows = true
     public init(parents: [PeerEndpoint]) { self.parents = parents }
+}
+
+/// Who makes the payloads of the coarser cadences (c1 to c3) at a sequencer.
+public enum WindowMaking: Sendable {
+    /// Nobody: only c0 is served.
+    case none
+    /// The core, when the window's last mini-block is sealed: that call takes as long as encoding does.
+    case inline
+    /// The shell, with a `WindowMaker` on another thread: it takes diffs from `onSealed` and hands windows to `add`.
+    case elsewhere
 }
 
 public struct SequencerConfig: Sendable {
@@ -98,6 +110,10 @@ public struct SequencerConfig: Sendable {
     public var serving = ServingConfig()
     /// The node's part in the network of strangers; by default none.
     public var membership = MembershipConfig()
+    public var windows = WindowMaking.none
+    /// Bytes of windows of the coarser cadences kept for those who ask: at 100,000 TPS a minute or two of c2, and of c3 some
+    /// minutes.
+    public var windowBytesMax = 256 * 1_048_576
     public init(stream: StreamIdentity, signingKey: SigningKey) {
         self.stream = stream
         self.signingKey = signingKey

@@ -71,6 +71,8 @@ public enum CoreEvent: BitwiseCopyable, Sendable {
     case applied(AppliedMiniBlock)
     /// The state after `height` is the one the sequencer signed (replica only).
     case commitmentMatches(height: UInt64, Hash32)
+    /// The follower goes on with another cadence: it has everything up to `height` (replica only).
+    case cadence(from: Cadence, to: Cadence, height: UInt64)
     /// Every height of an ended stream is here and, on a replica, applied and checked.
     case streamEnded(height: UInt64)
     case stopped(StopReason)
@@ -84,6 +86,8 @@ public struct AppliedMiniBlock: BitwiseCopyable, Sendable, Hashable {
     public var transactions: UInt64
     public var sealedAtMicroseconds: UInt64
     public var payloadBytes: Int
+    /// c0 for a mini-block or a run of empty ones; a coarser one for a window.
+    public var cadence: Cadence = .c0
     /// It was fetched by catch-up: its lag says how far behind the node was, not how fast the stream is.
     public var caughtUp: Bool
 }

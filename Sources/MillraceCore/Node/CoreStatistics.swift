@@ -88,6 +88,10 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var miniBlocks: UInt64 = 0
     public var transactions: UInt64 = 0
     public var payloadBytes: UInt64 = 0
+    /// Replica: the cadence followed, how often it changed, and windows of coarser cadences applied.
+    public var cadence = Cadence.c0
+    public var cadenceChanges: UInt64 = 0
+    public var windowsApplied: UInt64 = 0
     public var commitmentsChecked: UInt64 = 0
     public var streamEnded = false
 

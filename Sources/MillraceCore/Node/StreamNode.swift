@@ -21,6 +21,8 @@ final class StreamNode {
 
     let endpoint: Endpoint
     let store: SliceStore
+    /// Windows of the coarser cadences; nil where none are kept.
+    let windows: WindowStore?
     let serving: Serving?
     let following: Following?
     let membership: Membership
@@ -33,7 +35,7 @@ final class StreamNode {
     private var source = PeerAddress.unspecified
 
     init(
-        stream: StreamIdentity, store: SliceStore, seed: Seed, now: Instant,
+        stream: StreamIdentity, store: SliceStore, windows: WindowStore? = nil, seed: Seed, now: Instant,
         sequencerKey: VerifyingKey, serving: ServingConfig?, membership: MembershipConfig,
         following: (Endpoint) -> Following?
     ) {
@@ -45,7 +47,10 @@ final class StreamNode {
         endpoint = Endpoint(
             sessions: SessionTable(config: config, seed: seed, now: now), payloads: stream.payloads, now: now)
         self.store = store
-        self.serving = serving.map { [endpoint] in Serving(config: $0, endpoint: endpoint, store: store) }
+        self.windows = windows
+        self.serving = serving.map { [endpoint] in
+            Serving(config: $0, endpoint: endpoint, store: store, windows: windows)
+        }
         self.following = following(endpoint)
         let role: PeerRole = self.following == nil ? .sequencer : serving == nil ? .replica : .relay
         self.membership = Membership(
@@ -431,7 +436,8 @@ final class StreamNode {
         guard let following else { return StreamStatus() }
         return StreamStatus(
             tip: following.headerTip, completeThrough: following.completeThrough, floor: store.floor,
-            ended: following.endHeight != nil)
+            ended: following.endHeight != nil,
+            servesWindows: windows != nil && following.windowService == .served)
     }
 
     var nextDeadline: Instant? {

@@ -12,21 +12,33 @@ public final class RelayCore: StreamCore {
     static let givesUpAfter = Interval.seconds(10)
 
     private let node: StreamNode
+    private let fetch: WindowFetch
+    private let windows: WindowRelay
     private var isDirty = true
     private var hasStopped = false
 
     public init(config: RelayConfig, seed: Seed, now: Instant) {
         let store = SliceStore(bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
+        var made: Following?
+        let windowStore = WindowStore(
+            bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         node = StreamNode(
-            stream: config.stream, store: store, seed: seed, now: now, sequencerKey: config.sequencerKey,
-            serving: config.serving, membership: config.membership
+            stream: config.stream, store: store, windows: windowStore, seed: seed, now: now,
+            sequencerKey: config.sequencerKey, serving: config.serving, membership: config.membership
         ) { endpoint in
-            Following(
+            made = Following(
                 config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
                 endpoint: endpoint,
                 store: store, firstHeight: 0, recreates: true, givesUpAfter: RelayCore.givesUpAfter, now: now)
+            return made
         }
+        guard let made, let serving = node.serving else { preconditionFailure("a relay follows and serves") }
+        fetch = WindowFetch(
+            following: made, endpoint: node.endpoint, store: windowStore,
+            shredsMax: config.following.windowShredsMax)
+        made.fetch = fetch
+        windows = WindowRelay(fetch: fetch, serving: serving, endpoint: node.endpoint)
     }
 
     public func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
@@ -37,9 +49,15 @@ public final class RelayCore: StreamCore {
     public func handleTimeout(now: Instant) {
         isDirty = true
         node.handleTimeout(now: now)
+        fetch.handleTimeout(now: node.endpoint.now)
     }
 
-    public var nextDeadline: Instant? { node.nextDeadline }
+    public var nextDeadline: Instant? {
+        guard let deadline = node.nextDeadline, let fetching = fetch.nextDeadline else {
+            return node.nextDeadline
+        }
+        return min(deadline, fetching)
+    }
 
     public func nextOutput() -> CoreOutput? {
         if let output = node.endpoint.popOutput() { return output }

@@ -106,6 +106,18 @@ final class Following {
     var unavailableSince: Instant?
     var unavailableFloor: UInt64 = 0
 
+    // Coarser cadences (`WindowFollowing`).
+
+    /// Fetches slices of windows.
+    var fetch: WindowFetch?
+    /// Whether contracts for c0 are wanted.
+    private(set) var isSubscribed = true
+    /// Where the contract took up again after a gap; all ones until it has.
+    private(set) var liveFrom: UInt64 = 0
+    /// Heights that come as windows, and the last one that is asked for otherwise.
+    private(set) var byWindows: (first: UInt64, last: UInt64)?
+    private(set) var gapLimit = UInt64.max
+
     /// Called in place of a return value so that one datagram's early shreds can all be forwarded.
     var onNews: ((News) -> Void)?
 
@@ -243,7 +255,8 @@ final class Following {
     /// Deals the stripes anew over the usable parents and asks each whose share changed.
     func replan(now: Instant) {
         let fresh = StripePlan(
-            usable: preferred, parityStripes: parity.stripes, turn: headerTurn, sumEvery: sumEvery)
+            usable: preferred.map { $0 && isSubscribed }, parityStripes: parity.stripes, turn: headerTurn,
+            sumEvery: sumEvery)
         plan = fresh
         let roundTrip = parents.indices.reduce(Interval.zero) {
             max($0, peer($1)?.roundTrip.current ?? .zero)
@@ -371,7 +384,10 @@ final class Following {
             invalidHeader(peer)
             return
         }
-        guard header.cadence == .c0 else { return }
+        guard header.cadence == .c0 else {
+            if let peer { fetch?.header(header, bytes, from: peer, now: now) }
+            return
+        }
         if let i {
             parents[i].lastHeaderAt = now
             parents[i].headersUnheard = 0
@@ -422,7 +438,7 @@ final class Following {
         }
     }
 
-    private func equivocated(_ held: SliceRecord, _ bytes: RawSpan, at height: UInt64) {
+    func equivocated(_ held: SliceRecord, _ bytes: RawSpan, at height: UInt64) {
         equivocationAt = height
         let other = held.assembler.headerBytes
         if let proof = EquivocationProof(other.span.bytes, bytes) { onProof?(proof) }
@@ -482,6 +498,7 @@ final class Following {
             record.isBacklog = true
         } else if header.lastHeight > headerTip || header.lastHeight + 256 > headerTip {
             owe(record, now: now)
+            if header.firstHeight > headerTip + Following.liveGap { liveFrom = header.firstHeight }
         }
         if header.lastHeight > headerTip {
             headerTip = header.lastHeight
@@ -496,6 +513,59 @@ final class Following {
         }
         // Parity of later slices may have waited for this header.
         recover(around: record, now: now)
+    }
+
+    // MARK: Coarser cadences
+
+    enum WindowService {
+        case served
+        case unserved
+        /// No parent is connected, or none has told yet.
+        case unknown
+    }
+
+    /// Whether any parent says that windows may be asked of it.
+    var windowService: WindowService {
+        var told = WindowService.unknown
+        for i in parents.indices where parents[i].isConnected {
+            guard let status = peer(i)?.status, status != StreamStatus() else { continue }
+            if status.servesWindows { return .served }
+            told = .unserved
+        }
+        return told
+    }
+
+    /// Whether windows may be asked of this parent.
+    func servesWindows(_ parent: Int) -> Bool {
+        parents[parent].isConnected && peer(parent)?.status.servesWindows ?? false
+    }
+
+    /// A header so far ahead of the last is the contract's first after a gap, not one that overtook.
+    static let liveGap: UInt64 = 20
+
+    /// Holds contracts for c0, or lets go of them.
+    func setSubscribed(_ isSubscribed: Bool, now: Instant) {
+        if self.isSubscribed == isSubscribed { return }
+        self.isSubscribed = isSubscribed
+        if isSubscribed { liveFrom = .max }
+        replan(now: now)
+    }
+
+    /// Heights `byWindows` and those above `limit` are not asked for.
+    func leave(_ byWindows: (first: UInt64, last: UInt64)?, limit: UInt64) {
+        self.byWindows = byWindows
+        gapLimit = limit
+        if let byWindows, byWindows.first <= next { unavailableSince = nil }
+    }
+
+    /// A window was applied: everything up to `height` is behind us.
+    func pass(through height: UInt64, now: Instant) {
+        guard height >= next else { return }
+        next = height + 1
+        nextSince = now
+        unavailableSince = nil
+        early.dropBelow(next)
+        advance(now: now)
     }
 
     /// Where a relay begins that sees its first header: a little before it, if a parent still holds that. Otherwise what was
@@ -537,6 +607,13 @@ final class Following {
             return
         }
         guard equivocationAt == nil else { return }
+        if key.cadence != .c0 {
+            // Windows come as answers only.
+            if let request {
+                fetch?.shred(key, index: index, symbol: symbol, request: request, from: peer, now: now)
+            }
+            return
+        }
         if let request {
             answered(request, key, index: index, now: now)
         } else {
@@ -548,7 +625,6 @@ final class Following {
             noteArrival(i, of: key.firstHeight, now: now)
             if parents[i].isOnTrial { triedShred(i, now: now) }
         }
-        guard key.cadence == .c0 else { return }
         if let record = store.record(key) {
             store(symbol, index: index, in: record, from: peer, now: now, isRepair: request != nil)
             return

@@ -79,6 +79,10 @@ extension Following {
     }
 
     func missed(_ number: UInt16, _ shreds: StripeSet, header: Bool, from peer: Peer, now: Instant) {
+        if WindowFetch.owns(number) {
+            fetch?.missed(number, from: peer, now: now)
+            return
+        }
         guard let request = requests[number], request.parent == peer.parentIndex else { return }
         endpoint.statistics.missesReceived &+= 1
         noteAnswered(request.parent, now: now)
@@ -366,10 +370,14 @@ extension Following {
         guard next > 0 else { return joinBacklog(now: now) }
         recoverOldest(now: now)
         balance(now: now)
-        let last = min(max(settledTip, headerTip), next + Following.heightsAheadMax)
+        let last = min(max(settledTip, headerTip), next + Following.heightsAheadMax, gapLimit)
         var height = next
         var isBehind = false
         while height <= last {
+            if let byWindows, height >= byWindows.first, height <= byWindows.last {
+                height = byWindows.last + 1
+                continue
+            }
             guard let entry = store.entry(height) else {
                 isBehind = true
                 if height > settledTip { break }
@@ -471,7 +479,7 @@ extension Following {
         let fits = max(1, room * 16 / max(shredsPerHeight16, 16))
         var last = first
         while last < limit, last - first + 1 < UInt64(min(fits, FrameLimits.catchUpHeightsMax)),
-            store.entry(last + 1) == nil, store.mayHold(last + 1)
+            store.entry(last + 1) == nil, store.mayHold(last + 1), last + 1 != byWindows?.first
         {
             last += 1
         }

@@ -51,7 +51,8 @@ struct RepairRequest: BitwiseCopyable {
 }
 
 struct RequestTable {
-    static let requestsMax = 512
+    /// The slots above are `WindowFetch`'s.
+    static let requestsMax = WindowFetch.firstSlot
 
     private var slots: [RepairRequest?] = Array(repeating: nil, count: requestsMax)
     private var generations: [UInt16] = Array(repeating: 0, count: requestsMax)
@@ -82,6 +83,7 @@ struct RequestTable {
     /// The request with this number, if it is still out.
     subscript(number: UInt16) -> RepairRequest? {
         let slot = Int(number & 0x1FF)
+        guard slot < RequestTable.requestsMax else { return nil }
         return generations[slot] == number >> 9 ? slots[slot] : nil
     }
 

@@ -32,10 +32,12 @@ final class Execution {
     /// does not decode.
     func apply(_ entry: HeightEntry, sealedAtMicroseconds: UInt64) throws(Undecodable) -> UInt64 {
         diff.sealedAtMicroseconds = sealedAtMicroseconds
-        for height in entry.firstHeight...entry.lastHeight {
+        codec.change(to: .c0)
+        // A run of empty mini-blocks may begin before the end of a window that was applied.
+        for height in max(entry.firstHeight, state.height + 1)...entry.lastHeight {
             (diff.firstHeight, diff.lastHeight) = (height, height)
             do {
-                try decode(entry)
+                try decode(entry.slices)
                 try state.apply(diff)
             } catch {
                 throw Undecodable(height: height)
@@ -46,29 +48,55 @@ final class Execution {
         return diff.transactions
     }
 
+    /// Decodes and applies a complete window, whole or not at all; answers its transactions. The state is at its start. Every
+    /// window of a coarser cadence begins anew (Spec 30.2), so the codec may come from any cadence.
+    func apply(_ window: WindowEntry) throws(Undecodable) -> UInt64 {
+        precondition(state.height + 1 == window.firstHeight, "a window begins where the state stands")
+        codec.change(to: window.cadence)
+        diff.sealedAtMicroseconds = window.sealedAtMicroseconds
+        (diff.firstHeight, diff.lastHeight) = (window.firstHeight, window.lastHeight)
+        do {
+            join(window.slices)
+            let bytes = joined
+            let popularity = try codec.decodeWindow(bytes.span.bytes, base: state, into: &diff)
+            try state.apply(diff)
+            codec.advance(past: diff, state: state)
+            if let popularity { try codec.join(popularity: popularity.span.bytes, state: state) }
+        } catch {
+            throw Undecodable(height: window.firstHeight)
+        }
+        reachBoundary(window.lastHeight)
+        return diff.transactions
+    }
+
     struct Undecodable: Error {
         var height: UInt64
     }
 
-    /// Reads the entry's payload into `diff`, whose heights are set.
-    private func decode(_ entry: HeightEntry) throws(CodecError) {
-        if entry.slices.count == 1 {
-            guard let payload = entry.slices[0]?.assembler.payload else {
+    /// Reads the slices' payload into `diff`, whose heights are set.
+    private func decode(_ slices: [SliceRecord?]) throws(CodecError) {
+        if slices.count == 1 {
+            guard let payload = slices[0]?.assembler.payload else {
                 preconditionFailure("a complete slice has a payload")
             }
             let span = RawSpan(_unsafeBytes: payload)
             try codec.decode(span, base: state, into: &diff)
             return
         }
+        join(slices)
+        let payload = joined
+        try codec.decode(payload.span.bytes, base: state, into: &diff)
+    }
+
+    /// The payload of several slices, in one piece.
+    private func join(_ slices: [SliceRecord?]) {
         joined.removeAll(keepingCapacity: true)
-        for record in entry.slices {
+        for record in slices {
             guard let payload = record?.assembler.payload else {
                 preconditionFailure("a complete slice has a payload")
             }
             joined.append(contentsOf: payload)
         }
-        let payload = joined
-        try codec.decode(payload.span.bytes, base: state, into: &diff)
     }
 
     private func reachBoundary(_ height: UInt64) {

@@ -23,6 +23,9 @@ public final class ReplicaCore: StreamCore {
     private let following: Following
     /// Nil when payloads are known by reference only: then heights are counted and nothing is computed.
     private let execution: Execution?
+    /// Nil when only c0 is followed.
+    private let windows: WindowFollowing?
+    private var windowsApplied: UInt64 = 0
 
     /// Every mini-block up to here is applied.
     public private(set) var appliedHeight: UInt64
@@ -47,9 +50,12 @@ public final class ReplicaCore: StreamCore {
         let store = SliceStore(bytesMax: config.following.waitingBytesMax, payloads: config.stream.payloads)
         let first = state.height + 1
         var made: Following?
+        let windowStore = WindowStore(
+            bytesMax: config.following.waitingBytesMax, payloads: config.stream.payloads)
+        windowStore.evictableThrough = appliedHeight
         node = StreamNode(
-            stream: config.stream, store: store, seed: seed, now: now, sequencerKey: config.sequencerKey,
-            serving: nil, membership: config.membership
+            stream: config.stream, store: store, windows: windowStore, seed: seed, now: now,
+            sequencerKey: config.sequencerKey, serving: nil, membership: config.membership
         ) { endpoint in
             made = Following(
                 config: config.following, stream: config.stream, sequencerKey: config.sequencerKey,
@@ -59,17 +65,30 @@ public final class ReplicaCore: StreamCore {
         }
         guard let made else { preconditionFailure("a replica follows") }
         following = made
+        windows =
+            config.following.takesWindows
+            ? WindowFollowing(
+                following: made, endpoint: node.endpoint, store: windowStore,
+                shredsMax: config.following.windowShredsMax, now: now) : nil
+        made.fetch = windows?.fetch
     }
 
     // MARK: Applying
 
     /// Applies what is complete and next, as far as this turn goes.
     private func apply() {
-        while appliesLeft > 0, stopReason == nil, node.endpoint.hasRoomForEvents(8),
-            let entry = node.store.entry(appliedHeight + 1), entry.isComplete
-        {
-            appliesLeft -= 1
-            apply(entry)
+        while appliesLeft > 0, stopReason == nil, node.endpoint.hasRoomForEvents(8) {
+            if let window = windows?.window(after: appliedHeight) {
+                appliesLeft -= 1
+                apply(window)
+            } else if appliedHeight != windows?.heldAt, let entry = node.store.entry(appliedHeight + 1),
+                entry.isComplete
+            {
+                appliesLeft -= 1
+                apply(entry)
+            } else {
+                break
+            }
         }
         if stopReason == nil {
             if let height = following.equivocationAt {
@@ -85,17 +104,52 @@ public final class ReplicaCore: StreamCore {
         }
     }
 
-    private func apply(_ entry: HeightEntry) {
-        guard let header = entry.firstHeader else { return }
-        // Spec 40.3: the first header names the genesis state.
-        if let execution, header.firstHeight == 1, header.sliceIndex == 0,
+    /// Spec 40.3: the first header of a cadence names the genesis state.
+    private func beginsElsewhere(_ header: SliceHeader) -> Bool {
+        guard let execution, header.firstHeight == 1, header.sliceIndex == 0,
             header.previousHeaderHash != execution.genesisCommitment
-        {
-            stop(
-                .commitmentMismatch(
-                    height: 0, signed: header.previousHeaderHash, computed: execution.genesisCommitment))
+        else { return false }
+        stop(
+            .commitmentMismatch(
+                height: 0, signed: header.previousHeaderHash, computed: execution.genesisCommitment))
+        return true
+    }
+
+    private func apply(_ window: WindowEntry) {
+        guard let header = window.firstHeader else { return }
+        if beginsElsewhere(header) { return }
+        // It tells of a boundary before its first height, which is compared before the state moves on.
+        signed = window.commitment ?? signed
+        compare()
+        if stopReason != nil { return }
+        var transactions: UInt64 = 0
+        do throws(Execution.Undecodable) {
+            transactions = try execution?.apply(window) ?? 0
+        } catch {
+            stop(.undecodable(height: error.height))
             return
         }
+        appliedHeight = window.lastHeight
+        windowsApplied += 1
+        counts.miniBlocks += window.lastHeight - window.firstHeight + 1
+        counts.transactions += transactions
+        counts.payloadBytes += UInt64(window.payloadBytes)
+        node.endpoint.emit(
+            .applied(
+                AppliedMiniBlock(
+                    firstHeight: window.firstHeight, lastHeight: window.lastHeight,
+                    transactions: transactions, sealedAtMicroseconds: window.sealedAtMicroseconds,
+                    payloadBytes: window.payloadBytes, cadence: window.cadence, caughtUp: true)))
+        windows?.applied(window, now: node.endpoint.now)
+        node.store.evictableThrough = appliedHeight
+        node.store.dropBelow(appliedHeight + 1)
+        kept.removeAll(keepingCapacity: true)
+    }
+
+    private func apply(_ entry: HeightEntry) {
+        guard let header = entry.firstHeader else { return }
+        if beginsElsewhere(header) { return }
+        let first = max(entry.firstHeight, appliedHeight + 1)
         var transactions: UInt64 = 0
         do throws(Execution.Undecodable) {
             transactions = try execution?.apply(entry, sealedAtMicroseconds: header.sealedAtMicroseconds) ?? 0
@@ -105,21 +159,23 @@ public final class ReplicaCore: StreamCore {
             return
         }
         appliedHeight = entry.lastHeight
-        counts.miniBlocks += entry.lastHeight - entry.firstHeight + 1
+        let heights = entry.lastHeight - first + 1
+        counts.miniBlocks += heights
         counts.transactions += transactions
         let payloadBytes = Int(header.payloadBytes)
         counts.payloadBytes += UInt64(payloadBytes)
         node.endpoint.emit(
             .applied(
                 AppliedMiniBlock(
-                    firstHeight: entry.firstHeight, lastHeight: entry.lastHeight,
-                    transactions: transactions,
+                    firstHeight: first, lastHeight: entry.lastHeight, transactions: transactions,
                     sealedAtMicroseconds: header.sealedAtMicroseconds, payloadBytes: payloadBytes,
                     caughtUp: entry.slices.contains { $0?.isBacklog ?? false })))
         for record in entry.slices {
             if let told = record?.assembler.header.commitment { signed = told }
         }
         compare()
+        windows?.applied(
+            payloadBytes: payloadBytes, heights: heights, through: appliedHeight, now: node.endpoint.now)
         node.store.evictableThrough = appliedHeight
         kept.append(entry.firstHeight)
         if kept.count > ReplicaCore.appliedKept { node.store.dropBelow(kept.removeFirst() + 1) }
@@ -168,15 +224,19 @@ public final class ReplicaCore: StreamCore {
         isDirty = true
         appliesLeft = ReplicaCore.appliesPerTurn
         node.handleTimeout(now: now)
+        if stopReason == nil { windows?.handleTimeout(now: node.endpoint.now) }
     }
 
     public var nextDeadline: Instant? {
-        if stopReason == nil, appliesLeft == 0, let entry = node.store.entry(appliedHeight + 1),
-            entry.isComplete
-        {
-            return node.endpoint.now
-        }
-        return node.nextDeadline
+        if stopReason == nil, appliesLeft == 0, isNextComplete { return node.endpoint.now }
+        guard stopReason == nil, let deadline = node.nextDeadline else { return node.nextDeadline }
+        return windows.map { min(deadline, $0.nextDeadline) } ?? deadline
+    }
+
+    private var isNextComplete: Bool {
+        windows?.window(after: appliedHeight) != nil
+            || appliedHeight != windows?.heldAt
+                && node.store.entry(appliedHeight + 1).map { $0.isComplete } ?? false
     }
 
     public func nextOutput() -> CoreOutput? {
@@ -201,6 +261,8 @@ public final class ReplicaCore: StreamCore {
         all.payloadBytes = counts.payloadBytes
         all.commitmentsChecked = counts.checked
         all.streamEnded = isFinished
+        all.cadence = windows?.cadence ?? .c0
+        all.windowsApplied = windowsApplied
         return all
     }
     public var peers: [PeerReport] { node.peers }

@@ -5,6 +5,9 @@
 ///                     │ state.apply
 ///                     └ every 100th height: commitment frozen, hashed in steps, carried by a later header
 ///
+/// Coarser cadences (`WindowMaking`): diffs go on to a `WindowMaker`, here or on another thread, and the windows it makes
+/// come back, are cut a few slices per mini-block (`WindowCutter`), and wait for those who ask.
+///
 /// Empty mini-blocks are gathered into runs of at most `idleRunMax`, one signed header for all of them, so that an idle
 /// stream costs ten headers a second and not a hundred (Spec 40.3, 60.9).
 
@@ -34,6 +37,13 @@ public final class SequencerCore: StreamCore {
     private var isDirty = true
     private var hasStopped = false
 
+    private let windowMaking: WindowMaking
+    private var windowMaker: WindowMaker?
+    private var windowCutter: WindowCutter
+    private var servesWindows: Bool
+    /// Told of every mini-block once it is sealed, as followers see it: for a `WindowMaker` elsewhere.
+    public var onSealed: ((StateDiff) -> Void)?
+
     /// Empty mini-blocks sealed and not yet sent.
     private var runFirst: UInt64 = 0
     private var runSealedAt: UInt64 = 0
@@ -55,18 +65,29 @@ public final class SequencerCore: StreamCore {
         let store = SliceStore(
             bytesMax: config.serving.retentionBytesMax, payloads: config.stream.payloads)
         store.evictableThrough = .max
+        windowMaking = config.windows
+        servesWindows = config.windows != .none
+        if config.windows == .inline, payloads == .carried { windowMaker = WindowMaker(state: state) }
+        let windows =
+            config.windows == .none
+            ? nil : WindowStore(bytesMax: config.windowBytesMax, payloads: config.stream.payloads)
         node = StreamNode(
-            stream: config.stream, store: store, seed: seed, now: now,
+            stream: config.stream, store: store, windows: windows, seed: seed, now: now,
             sequencerKey: config.signingKey.verifyingKey, serving: config.serving,
             membership: config.membership
         ) { _ in nil }
         guard let serving = node.serving else { preconditionFailure("a sequencer serves") }
         self.serving = serving
-        encoder = SliceEncoder(
-            chainID: config.stream.chainID, epoch: config.stream.epoch, codecID: Codec.id,
-            originHash: commitment.commitmentNow(), key: config.signingKey,
-            symbolBytesMax: min(max(config.symbolBytesMax, 1), WireLimits.symbolBytesMax),
-            windowSpanMax: min(max(config.windowSpan, 1), WireLimits.windowSpanMax))
+        let origin = commitment.commitmentNow()
+        func encoder(_ cadence: Cadence) -> SliceEncoder {
+            SliceEncoder(
+                chainID: config.stream.chainID, epoch: config.stream.epoch, cadence: cadence,
+                codecID: Codec.id, originHash: origin, key: config.signingKey,
+                symbolBytesMax: min(max(config.symbolBytesMax, 1), WireLimits.symbolBytesMax),
+                windowSpanMax: cadence == .c0 ? min(max(config.windowSpan, 1), WireLimits.windowSpanMax) : 1)
+        }
+        self.encoder = encoder(.c0)
+        windowCutter = WindowCutter(encoder)
     }
 
     // MARK: Sealing
@@ -109,6 +130,46 @@ public final class SequencerCore: StreamCore {
         } else {
             commitment.advance(leaves: leavesPerStep)
         }
+        try makeWindows(&diff)
+    }
+
+    /// Hands a sealed mini-block on to the coarser cadences, and cuts a few slices of the windows that are made.
+    private func makeWindows(_ diff: inout StateDiff) throws(DiffError) {
+        if windowMaking == .none { return }
+        codec.dropUntold(&diff)
+        if let windowMaker {
+            for window in try windowMaker.add(diff) { windowCutter.add(window) }
+        }
+        onSealed?(diff)
+        if let windows = node.windows { windowCutter.turn(into: windows, now: node.endpoint.now) }
+    }
+
+    /// Takes a window that a `WindowMaker` elsewhere has made of what `onSealed` told. Windows of a cadence come in order.
+    public func add(_ window: WindowPayload, now: Instant) {
+        precondition(windowMaking == .elsewhere && payloads == .carried, "nobody asked for windows")
+        node.endpoint.advance(to: now)
+        windowCutter.add(window)
+        // Nothing is sealed any more that would give it its turns.
+        if endHeight != nil, let windows = node.windows {
+            windowCutter.finish(into: windows, now: node.endpoint.now)
+        }
+    }
+
+    /// No more windows come from elsewhere: children are told not to ask for any.
+    public func stopServingWindows() { servesWindows = false }
+
+    /// The window of a cadence that ends at the height sealed last, of which only the payload's size is known.
+    package func add(windowBytes: Int, _ cadence: Cadence, sealedAtMicroseconds: UInt64) {
+        precondition(payloads == .byReference && (nextHeight - 1) % cadence.heights == 0 && windowBytes > 0)
+        let last = nextHeight - 1
+        guard let windows = node.windows, last >= cadence.heights else { return }
+        let bytes = min(windowBytes, Limits.payloadBytesMax)
+        windowCutter.add(
+            absentBytes: bytes,
+            WindowPayload(
+                cadence: cadence, firstHeight: last - cadence.heights + 1, lastHeight: last,
+                sealedAtMicroseconds: sealedAtMicroseconds, transactions: 0, bytes: []))
+        windowCutter.turn(into: windows, now: node.endpoint.now)
     }
 
     /// Seals a mini-block of which only the payload's size is known (`PayloadForm.byReference`): the slices, headers and
@@ -135,6 +196,7 @@ public final class SequencerCore: StreamCore {
                     height: height, sealedAtMicroseconds: sealedAtMicroseconds, commitment: dueCommitment()))
         }
         if height % Limits.miniBlocksPerEVMBlock == 0 { owedHeight = height }
+        if let windows = node.windows { windowCutter.turn(into: windows, now: node.endpoint.now) }
     }
 
     /// Ends the stream: seals empty mini-blocks up to the EVM block's end, then the header that carries the last
@@ -171,6 +233,7 @@ public final class SequencerCore: StreamCore {
                 commitment: dueCommitment(), isEndOfStream: true))
         endHeight = nextHeight
         nextHeight += 1
+        if let windows = node.windows { windowCutter.finish(into: windows, now: node.endpoint.now) }
         isDirty = true
     }
 
@@ -200,7 +263,9 @@ public final class SequencerCore: StreamCore {
         if owedHeight != 0, nextHeight > owedHeight + UInt64(SequencerCore.commitmentSteps) {
             if payloads == .byReference {
                 defer { owedHeight = 0 }
-                return SliceCommitment(height: owedHeight, hash: .zero)
+                let due = SliceCommitment(height: owedHeight, hash: .zero)
+                windowCutter.note(due)
+                return due
             }
             commitment.finish()
         }
@@ -212,7 +277,9 @@ public final class SequencerCore: StreamCore {
     /// Takes note of a frozen commitment that has been hashed.
     private func collectCommitment() {
         guard owedHeight != 0, let latest = commitment.latest, latest.height == owedHeight else { return }
-        readyCommitment = SliceCommitment(height: latest.height, hash: latest.commitment)
+        let ready = SliceCommitment(height: latest.height, hash: latest.commitment)
+        readyCommitment = ready
+        windowCutter.note(ready)
         owedHeight = 0
     }
 
@@ -248,7 +315,7 @@ public final class SequencerCore: StreamCore {
         }
         serving.status = StreamStatus(
             tip: seal.lastHeight, completeThrough: seal.lastHeight, floor: node.store.floor,
-            ended: seal.isEndOfStream)
+            ended: seal.isEndOfStream, servesWindows: servesWindows)
     }
 
     /// The commitment to the state as it stands. Hashes what is not hashed yet: not for every mini-block.

@@ -149,6 +149,25 @@ public struct SliceEncoder: Sendable {
         }
     }
 
+    /// Slice `index` of `payload`, without parity, verified and full; nil when the pool has no room, and then the chain has not
+    /// moved. For who cuts a large payload over several turns, and owes all its slices, in order, with the same seal.
+    mutating func encodeSlice(
+        _ index: Int, of payload: UnsafeRawBufferPointer, seal: SliceSeal, pool: SlicePool
+    ) -> SliceAssembler? {
+        let count = sliceCount(payloadBytes: payload.count)
+        precondition(
+            index < count && payload.count <= Limits.payloadBytesMax && count <= WireLimits.sliceCountMax,
+            "a payload beyond the limits")
+        var header = draft(seal, payloadBytes: payload.count, index: index, count: count, parityCount: 0)
+        guard let slice = pool.take(bytes: SliceAssembler.bytesNeeded(for: header)) else { return nil }
+        header.previousHeaderHash = previousHeaderHash
+        let range = SliceHeader.shareOfPayload(payload.count, index: index, count: count)
+        slice.seal(
+            UnsafeRawBufferPointer(rebasing: payload[range]), header: header, window: [], key: key)
+        previousHeaderHash = slice.headerHash
+        return slice
+    }
+
     private func draft(
         _ seal: SliceSeal, payloadBytes: Int, index: Int, count: Int, parityCount: Int
     ) -> SliceHeader {

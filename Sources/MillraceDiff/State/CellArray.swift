@@ -20,6 +20,13 @@ struct CellArray<Element: BitwiseCopyable>: ~Copyable {
         count = 0
     }
 
+    /// The same cells, in memory of their own and with no room to spare.
+    init(copying other: borrowing CellArray) {
+        self.init(capacity: other.count)
+        base.update(from: other.base, count: other.count)
+        count = other.count
+    }
+
     // Inlinable as `State`'s reads are: the 6.3 optimiser asserts when it may inline the one and not the other.
     @inlinable deinit { base.deallocate() }
 

@@ -20,6 +20,13 @@ struct KeyIndex: ~Copyable {
         count = 0
     }
 
+    init(copying other: borrowing KeyIndex) {
+        table = .allocate(capacity: other.mask + 1)
+        table.initialize(from: other.table, count: other.mask + 1)
+        mask = other.mask
+        count = other.count
+    }
+
     deinit { table.deallocate() }
 
     var bytes: Int { (mask + 1) * 8 }

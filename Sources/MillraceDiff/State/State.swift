@@ -50,6 +50,25 @@ public final class State {
     /// An empty state. `seed` keys the tables (so should be secret); nothing visible depends on it.
     public init(seed: Seed) { hash = KeyedHash(seed: seed) }
 
+    /// A state of its own with the same content: ids, facts and height too. A commitment to the original does not follow
+    /// the copy. Time and memory of the whole state.
+    public init(copying other: State) {
+        hash = other.hash
+        accountValues = CellArray(copying: other.accountValues)
+        accountAddresses = CellArray(copying: other.accountAddresses)
+        accountSlots = CellArray(copying: other.accountSlots)
+        slotValues = CellArray(copying: other.slotValues)
+        slotKeys = CellArray(copying: other.slotKeys)
+        slotLinks = CellArray(copying: other.slotLinks)
+        codes = other.codes
+        codeHashes = other.codeHashes
+        facts = other.facts
+        accountIndex = KeyIndex(copying: other.accountIndex)
+        slotIndex = KeyIndex(copying: other.slotIndex)
+        codeIndex = KeyIndex(copying: other.codeIndex)
+        height = other.height
+    }
+
     /// Makes room, so that growing to these counts copies nothing. Untouched room costs address space, not memory.
     public func reserve(accounts: Int, slots: Int) {
         let accounts = min(accounts, StateLimits.cellCountMax)

@@ -15,6 +15,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case anchors
     case parity
     case parityMin = "parity-min"
+    case coarseWindows = "coarse-windows"
     case retentionMiB = "retention-mib"
     case childrenMax = "children-max"
     case childMbitPerSec = "child-mbit"
@@ -35,6 +36,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .anchors: ""
         case .parity: "4"
         case .parityMin: "1"
+        case .coarseWindows: "yes"
         case .retentionMiB: "256"
         case .childrenMax: "256"
         case .childMbitPerSec: "100"
@@ -63,6 +65,8 @@ public enum Setting: String, CaseIterable, Sendable {
         case .anchors:
             "File that keeps peers found over a restart; by default beside the identity file, none without one."
         case .parity: "Parity shreds per slice that a sequencer makes, 0 to 16."
+        case .coarseWindows:
+            "yes or no: a sequencer makes windows of 0.1, 1 and 10 s, and a replica takes them when it is behind."
         case .parityMin:
             "The fewest parity shreds per slice that a follower buys, 0 to 16; its losses buy more."
         case .retentionMiB: "Memory for recent slices that others may ask for."

@@ -93,6 +93,7 @@ public final class Demo {
                 }
                 row.height = UInt64(number(object["height"]) ?? Double(row.height))
                 row.lagMs = number(object["lagMs"]) ?? row.lagMs
+                row.cadence = object["cadence"] as? String ?? row.cadence
                 row.repaired = UInt64(number(object["repairedShreds"]) ?? Double(row.repaired))
                 if let received = number(object["receivedBytes"]), let sent = number(object["sentBytes"]) {
                     let now = Date()

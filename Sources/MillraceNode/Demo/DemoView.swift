@@ -9,6 +9,8 @@ struct DemoView {
         var role: String
         var height: UInt64 = 0
         var lagMs: Double?
+        /// Of a replica.
+        var cadence: String?
         var receivedMbitPerSec = 0.0
         var sentMbitPerSec = 0.0
         var repaired: UInt64 = 0
@@ -47,7 +49,7 @@ struct DemoView {
         } else if Date().timeIntervalSince(lastPlainLine) >= 1 {
             lastPlainLine = Date()
             let parts = rows.filter { $0.role == "replica" }.map { row in
-                "\(row.name) \(row.height) \(row.lagMs.map { "lag \(pad($0, 0)) ms" } ?? "waiting")"
+                "\(row.name) \(row.height) \(row.cadence ?? "") \(row.lagMs.map { "lag \(pad($0, 0)) ms" } ?? "waiting")"
                     + " \(pad(row.receivedMbitPerSec, 1)) Mbit/s"
             }
             write("\(pad(second, 0)) s  " + parts.joined(separator: " | ") + "\n")
@@ -61,11 +63,12 @@ struct DemoView {
         var lines = [
             "  \(bar)  \(pad(second, 1)) of \(pad(seconds, 0)) s, \(Int(tps.rounded())) tx/s",
             "",
-            "  node         role        height    lag ms   in Mbit/s  out Mbit/s  repaired   CPU %",
+            "  node         role        height  cadence    lag ms   in Mbit/s  out Mbit/s  repaired   CPU %",
         ]
         for row in rows {
             lines.append(
                 "  \(left(row.name, 12)) \(left(row.role, 9)) \(right(String(row.height), 8)) "
+                    + "\(right(row.cadence ?? "·", 8)) "
                     + "\(right(row.lagMs.map { pad($0, 1) } ?? "·", 9)) \(right(pad(row.receivedMbitPerSec, 2), 11)) "
                     + "\(right(pad(row.sentMbitPerSec, 2), 11)) \(right(String(row.repaired), 9)) "
                     + "\(right(pad(row.cpuPercent, 0), 7))  \(row.note)")

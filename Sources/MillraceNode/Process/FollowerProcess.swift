@@ -171,6 +171,8 @@ public final class FollowerProcess {
             plan.log.notice("parent \(address) is silent; its stripes move to others")
         case .parentRestored(let address): plan.log.notice("parent \(address) is back")
         case .refused(let address, let reason): plan.log.notice("\(address) refused the contract: \(reason)")
+        case .cadence(let from, let to, let height):
+            plan.log.notice("from height \(height) on: cadence \(to) instead of \(from)")
         case .peerUp(let address, _): plan.log.info("session with \(address)")
         case .peerDown(let address): plan.log.info("session with \(address) ended")
         case .anchorsChanged:
@@ -233,6 +235,7 @@ public final class FollowerProcess {
         ]
         if let replica {
             fields.append(("lagMs", lastLagMicroseconds.map { .number(Double($0) / 1_000) } ?? .null))
+            fields.append(("cadence", .string("\(statistics.cadence)")))
             if event == "final" { fields += finalFields(replica, statistics) }
         }
         if replica == nil {
@@ -254,6 +257,8 @@ public final class FollowerProcess {
             ("finished", .bool(replica.isFinished)),
             ("stateCommitment", .string(replica.stateCommitment().hex)),
             ("commitmentsChecked", .unsigned(statistics.commitmentsChecked)),
+            ("cadenceChanges", .unsigned(statistics.cadenceChanges)),
+            ("windowsApplied", .unsigned(statistics.windowsApplied)),
             ("lagMsP50", .number(percentiles[0])),
             ("lagMsP99", .number(percentiles[1])),
             ("lagMsP999", .number(percentiles[2])),

@@ -24,7 +24,8 @@ public struct NodeAnswer {
     public func text(withPeers: Bool) -> String {
         var lines = [
             "\(field("role")) \(field("peer"))",
-            "height \(field("height")) of \(field("tip")), \(field("parents")) parents, \(field("children")) children",
+            "height \(field("height")) of \(field("tip")), cadence \(field("cadence")), "
+                + "\(field("parents")) parents, \(field("children")) children",
             "repaired \(field("repairedShreds")) of \(field("repairRequests")) asked, \(field("stripesMoved")) stripes moved, "
                 + "\(field("offences")) offences, \(field("peersBanned")) banned",
         ]

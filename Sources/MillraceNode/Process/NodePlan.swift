@@ -52,8 +52,17 @@ struct NodePlan {
         }
         var following = FollowingConfig(parents: parents)
         following.parityStripes = try settings.integer(.parityMin, 0...16)
+        following.takesWindows = try hasWindows()
         following.linkKilobitsPerSecond = UInt32(try settings.integer(.linkMbitPerSec, 0...100_000)) * 1_000
         return following
+    }
+
+    func hasWindows() throws -> Bool {
+        switch settings.text(.coarseWindows) {
+        case "yes": true
+        case "no": false
+        default: throw settings.wrong(.coarseWindows, "yes or no")
+        }
     }
 
     /// A list of peers.

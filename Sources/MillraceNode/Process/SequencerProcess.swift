@@ -43,6 +43,7 @@ public final class SequencerProcess {
     private let source: any DiffSource
     private let core: SequencerCore
     private let shell: NodeShell
+    private var windows: WindowThread?
     private var beat: LoopTimer?
     private var statusTimer: LoopTimer?
     private var statusSocket: StatusSocket?
@@ -70,6 +71,7 @@ public final class SequencerProcess {
         var config = SequencerConfig(stream: plan.stream, signingKey: plan.identity.signing)
         config.parityCount = try settings.integer(.parity, 0...16)
         config.serving = try plan.serving()
+        if try plan.hasWindows() { config.windows = .elsewhere }
         let seed = Machine.randomSeed()
         let loop = try EventLoop()
         self.loop = loop
@@ -133,6 +135,7 @@ public final class SequencerProcess {
             report("status")
             statusTimer?.set(after: .milliseconds(500))
         }
+        if try plan.hasWindows() { try startWindows() }
         signals = try [.terminate, .interrupt].map { signal in
             try SignalWatcher(on: loop, signal) { [unowned self] in stop() }
         }
@@ -149,6 +152,19 @@ public final class SequencerProcess {
         loop.run()
         loop.close()
         if let failure { throw failure }
+    }
+
+    /// Another thread makes the windows of coarser cadences.
+    private func startWindows() throws(LoopError) {
+        let windows = try WindowThread(WindowMaker(state: core.state), on: loop, log: plan.log) {
+            [unowned self] window in
+            core.add(window, now: Machine.now)
+            shell.drain()
+        }
+        core.onSealed = { [unowned self] diff in
+            if !windows.add(diff) { core.stopServingWindows() }
+        }
+        self.windows = windows
     }
 
     private func begin() {
@@ -247,6 +263,7 @@ public final class SequencerProcess {
         statusSocket?.close()
         statusTimer?.close()
         for signal in signals { signal.close() }
+        windows?.close()
         shell.close()
         source.close()
         loop.stop()

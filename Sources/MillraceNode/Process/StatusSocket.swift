@@ -85,7 +85,7 @@ enum PeerStatus {
             ("peer", .string(PeerURI(key: plan.identity.session.publicKey, address: address).description)),
             ("height", .unsigned(max(counted.appliedHeight, counted.completeThrough))),
             ("tip", .unsigned(counted.tip)),
-            ("streamEnded", .bool(counted.streamEnded)),
+            ("streamEnded", .bool(counted.streamEnded)), ("cadence", .string("\(counted.cadence)")),
             ("parents", .integer(Int64(core.peers.count { $0.isParent }))),
             ("children", .integer(Int64(core.peers.count { $0.isChild }))),
             ("repairRequests", .unsigned(counted.repairsAsked)),

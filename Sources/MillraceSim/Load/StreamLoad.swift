@@ -4,8 +4,9 @@
 /// and a longer run goes over those seconds again, the first of them left out because its state is colder than any
 /// other. Bounded by `PayloadSizes.secondsMax` of stream.
 
-import MillraceBase
+public import MillraceBase
 import MillraceCodec
+import MillraceCore
 import MillraceDiff
 public import MillraceWorkload
 
@@ -14,12 +15,16 @@ public struct PayloadSizes: Sendable {
     public static let secondsMax = 600
     /// What is encoded for the sizes of a run, however long it is: the first second and two steady ones.
     public static let sampleSeconds = 3
+    /// Likewise when coarser cadences are served: two c3 windows, the second of them steady.
+    public static let sampleSecondsOfWindows = 20
 
     public let workload: WorkloadSpec
     public private(set) var payloadBytes: [Int] = []
     public private(set) var transactions: [Int] = []
     /// Heights before this one are not gone over again.
     private let steadyFrom: Int
+    /// Bytes of consecutive windows of c1, c2 and c3; empty when they were not measured.
+    private var windows: [[Int]] = [[], [], []]
 
     /// Sizes that are given: for tests.
     public init(workload: WorkloadSpec, payloadBytes: [Int], transactions: [Int]) {
@@ -32,16 +37,19 @@ public struct PayloadSizes: Sendable {
 
     /// Generates and encodes `seconds` of the workload. `progress` is told of every hundred heights.
     public init(
-        measuring workload: WorkloadSpec, seconds: Int, progress: (Int) -> Void = { _ in }
+        measuring workload: WorkloadSpec, seconds: Int, windows hasWindows: Bool = false,
+        progress: (Int) -> Void = { _ in }
     ) throws(WorkloadError) {
         self.workload = workload
-        let heights = min(max(seconds, 1), PayloadSizes.secondsMax) * 100
+        let wanted = hasWindows ? max(seconds, PayloadSizes.sampleSecondsOfWindows) : seconds
+        let heights = min(max(wanted, 1), PayloadSizes.secondsMax) * 100
         steadyFrom = heights > 200 ? 100 : 0
         let stream = WorkloadStream(GeneratedWorkload(workload), seed: Seed(1))
         let codec = Codec()
         let state = State(seed: Seed(1))
         var diff = StateDiff()
         while try stream.nextGenesis(into: &diff) { try PayloadSizes.apply(diff, to: state) }
+        let maker = hasWindows ? WindowMaker(state: state) : nil
         var payload: [UInt8] = []
         for height in 1...UInt64(heights) {
             let wanted = workload.transactions(atHeight: height)
@@ -53,6 +61,16 @@ public struct PayloadSizes: Sendable {
             codec.encode(diff, base: state, into: &payload)
             try PayloadSizes.apply(diff, to: state)
             codec.advance(past: diff, state: state)
+            if let maker {
+                codec.dropUntold(&diff)
+                do throws(DiffError) {
+                    for window in try maker.add(diff) {
+                        windows[Int(window.cadence.rawValue) - 1].append(window.bytes.count)
+                    }
+                } catch {
+                    throw WorkloadError("a window cannot be made: \(error)")
+                }
+            }
             let isEmpty = diff.isEmpty && diff.transactions == 0
             payloadBytes.append(isEmpty ? 0 : payload.count)
             transactions.append(Int(diff.transactions))
@@ -73,6 +91,20 @@ public struct PayloadSizes: Sendable {
         let index = Int(clamping: height) - 1
         if index < payloadBytes.count { return max(index, 0) }
         return steadyFrom + (index - steadyFrom) % (payloadBytes.count - steadyFrom)
+    }
+
+    /// Bytes of the window that ends at `height`. Where windows were not measured, what its mini-blocks take.
+    public func windowBytes(_ cadence: Cadence, endingAt height: UInt64) -> Int {
+        let known = cadence == .c0 ? [] : windows[Int(cadence.rawValue) - 1]
+        let index = Int(clamping: height / cadence.heights) - 1
+        if known.isEmpty {
+            let first = height - min(height, cadence.heights)
+            return max(1, (first..<height).reduce(0) { $0 + payloadBytes(at: $1 + 1) })
+        }
+        if index < known.count { return known[max(index, 0)] }
+        // The first ten seconds are colder than any other.
+        let steady = known.count > 1 ? known.count / 2 : 0
+        return known[steady + (index - steady) % (known.count - steady)]
     }
 
     public func payloadBytes(at height: UInt64) -> Int { payloadBytes[place(height)] }

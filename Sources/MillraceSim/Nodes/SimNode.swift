@@ -76,6 +76,16 @@ final class SimNode {
     var receivedAtStreamEnd = ByteLedger()
     var stops: [StopReason] = []
     var stoppedAt: UInt64?
+    /// Which cadence it follows, since when, how long it has followed each, and how often it changed.
+    var cadence = Cadence.c0
+    var cadenceSince = NodeClock.start.nanoseconds
+    var followed: [UInt64] = [0, 0, 0, 0]
+    var cadenceChanges = 0
+    /// When the stream ended.
+    var cadenceAtStreamEnd = Cadence.c0
+    var sessionsLost = 0
+    /// The last second of the stream in which the newest state was older than a second.
+    var staleUntilSecond = 0.0
     var upTimes = 0
     var startedAt: UInt64 = 0
     var offences = 0
@@ -107,6 +117,20 @@ final class SimNode {
     }
 
     static let firstPort: UInt16 = 4_000
+
+    /// It goes on with another cadence.
+    func noteCadence(_ new: Cadence, at time: UInt64, until end: UInt64) {
+        let time = min(time, end)
+        followed[Int(cadence.rawValue)] &+= time - min(cadenceSince, time)
+        cadenceSince = time
+        cadence = new
+        cadenceChanges += 1
+    }
+
+    /// The cadence it followed longest while the stream ran.
+    var settledCadence: Cadence {
+        Cadence.allCases.max { followed[Int($0.rawValue)] < followed[Int($1.rawValue)] } ?? .c0
+    }
 
     /// 10.0.0.0/8, by number.
     static func address(of index: UInt32, port: UInt16) -> PeerAddress {

@@ -23,6 +23,20 @@ struct ExpectationCheck {
         {
             failures.append("the verdict is \(result.verdict.sentence), expected \(verdict.sentence)")
         }
+        for node in result.nodes where node.role == .replica {
+            if let cadence = expect.cadence, node.cadence != cadence {
+                failures.append("\(node.name) follows \(node.cadence) at the end, expected \(cadence)")
+            }
+            if let second = expect.freshFrom, node.staleUntilSecond > second {
+                let until = JSON.number(node.staleUntilSecond, decimals: 2).text()
+                failures.append(
+                    "\(node.name) is more than a second behind until second \(until), expected until \(second)"
+                )
+            }
+            if expect.staysConnected == true, node.sessionsLost > 0 {
+                failures.append("\(node.name) lost \(node.sessionsLost) sessions, expected none")
+            }
+        }
         let limits: [(String, Double?, KeyPath<NodeResult, Double>)] = [
             ("lagMsP50", expect.lagMsP50, \.lagMsP50), ("lagMsP99", expect.lagMsP99, \.lagMsP99),
             ("lagMsMax", expect.lagMsMax, \.lagMsMax),

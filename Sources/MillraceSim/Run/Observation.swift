@@ -117,6 +117,7 @@ extension Simulation {
             node.staleness.append(
                 sealedAtMicroseconds: NodeClock.epochMicroseconds &+ (now &- begin) / 1_000,
                 lagMicroseconds: Int64(clamping: now - newest) / 1_000)
+            if now - newest > 1_000_000_000 { node.staleUntilSecond = Double(now - streamBegins) / 1e9 }
         }
     }
 
@@ -124,6 +125,9 @@ extension Simulation {
     func noteStreamEnd(_ node: SimNode) {
         let sealed = UInt64(sealedAt.count)
         node.appliedAtStreamEnd = node.appliedHeight
+        node.cadenceAtStreamEnd = node.cadence
+        node.followed[Int(node.cadence.rawValue)] &+= now - min(node.cadenceSince, now)
+        node.cadenceSince = now
         node.behindAtStreamEnd = sealed > node.appliedHeight ? sealed - node.appliedHeight : 0
         let counters = node.down.model.counters
         node.offeredAtStreamEnd = (counters.offeredBytes, counters.offeredDatagrams)

@@ -42,7 +42,11 @@ extension NodeResult {
     var json: JSON {
         var fields: [(String, JSON)] = [
             ("name", .string(name)), ("role", .string(role.rawValue)), ("verdict", .string(verdict.rawValue)),
-            ("cadence", .string("c0")),
+            ("cadence", .string("\(cadence)")), ("settledCadence", .string("\(settledCadence)")),
+            ("cadenceChanges", .integer(Int64(cadenceChanges))),
+            ("windowsApplied", .unsigned(windowsApplied)),
+            ("sessionsLost", .integer(Int64(sessionsLost))),
+            ("staleUntilSecond", .number(staleUntilSecond, decimals: 2)),
             ("lagMsP50", .number(lagMsP50)), ("lagMsP99", .number(lagMsP99)),
             ("lagMsP999", .number(lagMsP999)),
             ("lagMsMax", .number(lagMsMax)), ("slopeMsPerSec", .number(slopeMsPerSec)),

@@ -1,7 +1,7 @@
 /// What a run says: per node the verdict, lags and bytes, per link what it did, and the hash of everything that happened.
 /// `resultJSON` has the field names of Protocol-Spec/cli.md; they are a contract.
 
-import MillraceBase
+public import MillraceBase
 public import MillraceCore
 public import MillraceLink
 
@@ -20,6 +20,15 @@ public struct NodeResult: Sendable {
     public var heightsBehind: UInt64 = 0
     /// How far it was when the last mini-block was sealed.
     public var heightAtStreamEnd: UInt64 = 0
+    /// Which cadence it followed when the stream ended, which one longest, and how often it changed.
+    public var cadence = Cadence.c0
+    public var settledCadence = Cadence.c0
+    public var cadenceChanges = 0
+    public var windowsApplied: UInt64 = 0
+    /// Sessions that ended while the stream ran.
+    public var sessionsLost = 0
+    /// The last second of the stream in which the newest state was older than a second.
+    public var staleUntilSecond = 0.0
     /// Why it stopped for good, if it did.
     public var stopped: String?
     public var received = ByteLedger()
@@ -213,6 +222,12 @@ extension Simulation {
         result.lagMsMax = node.lag.maximum
         result.appliedHeight = node.appliedHeight
         result.heightAtStreamEnd = node.appliedAtStreamEnd
+        result.cadence = node.cadenceAtStreamEnd
+        result.settledCadence = node.settledCadence
+        result.cadenceChanges = node.cadenceChanges
+        result.windowsApplied = statistics.windowsApplied
+        result.sessionsLost = node.sessionsLost
+        result.staleUntilSecond = node.staleUntilSecond
         result.heightsBehind = tip > node.appliedHeight ? tip - node.appliedHeight : 0
         let judgement = node.staleness.judge(
             heightsBehind: node.behindAtStreamEnd, complete: result.heightsBehind == 0 && node.stops.isEmpty)

@@ -1,5 +1,6 @@
 /// `[expect]` as people write it.
 
+import MillraceBase
 import MillraceCore
 
 extension Scenario {
@@ -10,7 +11,7 @@ extension Scenario {
             "wireOverPayload", "sequencerUplinkRatio", "lagTimesBaseline", "recoveredOverDirectMs",
             "recoveryMs",
             "converges", "honestBanned", "attackersBannedMin", "amplification", "accepted",
-            "equivocationProvenMs",
+            "equivocationProvenMs", "cadence", "freshFrom", "staysConnected",
         ])
         if let text = try section.string("verdict") {
             guard let verdict = LinkVerdict(rawValue: text) else {
@@ -25,6 +26,14 @@ extension Scenario {
         expect.lagMsP50 = try section.number("lagMsP50", range)
         expect.lagMsP99 = try section.number("lagMsP99", range)
         expect.lagMsMax = try section.number("lagMsMax", range)
+        if let text = try section.string("cadence") {
+            guard let cadence = Cadence.allCases.first(where: { "\($0)" == text }) else {
+                throw section.wrong("cadence", "\"cadence\" is \"\(text)\", expected c0, c1, c2 or c3")
+            }
+            expect.cadence = cadence
+        }
+        expect.freshFrom = try section.number("freshFrom", range)
+        expect.staysConnected = try section.flag("staysConnected")
         expect.deliveryOverDirectMsP99 = try section.number("deliveryOverDirectMsP99", range)
         expect.receivedOverOwed = try section.number("receivedOverOwed", range)
         expect.wireOverPayload = try section.number("wireOverPayload", range)

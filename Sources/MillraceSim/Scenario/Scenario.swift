@@ -174,6 +174,12 @@ public struct Expectations: Hashable, Sendable {
     public var accepted: Int?
     /// Every honest node stops, with a proof in hand, within so long after the two histories parted.
     public var equivocationProvenMs: Double?
+    /// Which cadence every replica follows when the stream ends.
+    public var cadence: Cadence?
+    /// From this second of the stream on, no replica's state is older than a second.
+    public var freshFrom: Double?
+    /// No session of a replica may end while the stream runs.
+    public var staysConnected: Bool?
     public init() {}
 }
 
@@ -184,6 +190,8 @@ public struct Scenario: Hashable, Sendable {
     public var fidelity = Fidelity.network
     /// The sequencer's parity shreds per slice.
     public var parityCount = 4
+    /// Windows of coarser cadences are served, and replicas take them; else there is c0 only.
+    public var hasWindows = false
     public var groups: [NodeGroup] = []
     /// Round trips between regions; nil when everything is in one place.
     public var latency: RegionLatency?

@@ -30,7 +30,8 @@ extension Scenario {
 
     private init(_ root: TOMLSection, files: LinkFileReader?) throws(ScenarioError) {
         try root.only([
-            "name", "about", "fidelity", "parity", "load", "regions", "lines", "nodes", "faults", "attacks",
+            "name", "about", "fidelity", "parity", "windows", "load", "regions", "lines", "nodes", "faults",
+            "attacks",
             "expect",
         ])
         guard let name = try root.string("name"), !name.isEmpty, name.utf8.count <= 100 else {
@@ -45,6 +46,7 @@ extension Scenario {
             self.fidelity = fidelity
         }
         parityCount = try root.integer("parity", 0...16) ?? 4
+        hasWindows = try root.flag("windows") ?? false
         try readLoad(root)
         try readRegions(root, files)
         try readSharedLines(root, files)

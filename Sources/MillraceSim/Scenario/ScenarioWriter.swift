@@ -11,6 +11,7 @@ extension Scenario {
         lines.append("name = \(Scenario.quoted(name))")
         lines.append("fidelity = \"\(fidelity.rawValue)\"")
         lines.append("parity = \(parityCount)")
+        if hasWindows { lines.append("windows = true") }
         lines.append(
             "load = { workload = \(Scenario.quoted(workload.text)), tps = \(workload.transactionsPerSecond), "
                 + "seconds = \(seconds) }")

@@ -27,6 +27,8 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Transactions per second.") var tps: Int?
     @Option(help: "Seconds of stream (30, or what the scenario says).") var seconds: Int?
     @Option(help: "With --link: replicas, each behind a line of its own.") var replicas = 1
+    @Flag(help: "Serve windows of coarser cadences, and let replicas take them (default: c0 only).")
+    var windows = false
     @Option(help: "Parity shreds per slice that the sequencer makes (4, or what the scenario says).")
     var parity: Int?
     @Option(help: "full: real payloads, coded and applied; network: real protocol, payloads by reference.")
@@ -188,6 +190,7 @@ extension SimulateCommand {
                 throw Failure(.usage, "\(planned.nodeCount) nodes, at most \(ScenarioLimits.nodesMax)")
             }
         }
+        if windows { planned.hasWindows = true }
         return planned
     }
 
@@ -223,7 +226,7 @@ func simulate(
     do {
         var sizes = sizes
         if sizes == nil, scenario.fidelity == .network {
-            sizes = try measureSizes(scenario.workload)
+            sizes = try measureSizes(scenario.workload, windows: scenario.hasWindows)
         }
         var baseline: Double?
         if scenario.expect.needsBaseline {
@@ -246,11 +249,13 @@ func simulate(
 }
 
 /// Encodes a few seconds of the stream for the sizes of its payloads.
-func measureSizes(_ workload: WorkloadSpec) throws(WorkloadError) -> PayloadSizes {
-    var progress = Progress(
-        "seconds of stream encoded for their sizes", of: UInt64(PayloadSizes.sampleSeconds))
+func measureSizes(
+    _ workload: WorkloadSpec, windows: Bool = false
+) throws(WorkloadError) -> PayloadSizes {
+    let seconds = windows ? PayloadSizes.sampleSecondsOfWindows : PayloadSizes.sampleSeconds
+    var progress = Progress("seconds of stream encoded for their sizes", of: UInt64(seconds))
     defer { progress.end() }
-    return try PayloadSizes(measuring: workload, seconds: PayloadSizes.sampleSeconds) {
+    return try PayloadSizes(measuring: workload, seconds: seconds, windows: windows) {
         progress.update(UInt64($0))
     }
 }

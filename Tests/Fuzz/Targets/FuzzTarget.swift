@@ -39,6 +39,7 @@ public struct FuzzTarget: Sendable {
         prestate,
         codecPayload,
         codecDense,
+        codecWindow,
         workloadSpec,
         linkText,
         linkFile,

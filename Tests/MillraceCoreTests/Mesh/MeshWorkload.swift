@@ -10,6 +10,8 @@ final class MeshWorkload {
     private var diff = StateDiff()
     static let accounts: UInt64 = 2_000
     static let contracts: UInt64 = 16
+    /// Few keys, written again and again: windows are then much smaller than their mini-blocks.
+    var isHot = false
 
     init(seed: UInt64) {
         state = State(seed: Seed(1))
@@ -32,15 +34,15 @@ final class MeshWorkload {
     func next(height: UInt64, transactions: Int, sealedAtMicroseconds: UInt64) -> StateDiff {
         for _ in 0..<transactions {
             builder.beginTransaction()
-            let from = MeshWorkload.address(generator.below(MeshWorkload.accounts))
-            let to = MeshWorkload.address(generator.below(MeshWorkload.accounts * 2))
+            let from = MeshWorkload.address(generator.below(isHot ? 40 : MeshWorkload.accounts))
+            let to = MeshWorkload.address(generator.below(isHot ? 40 : MeshWorkload.accounts * 2))
             let amount = U256(generator.below(1_000))
             builder.setBalance(from, to: builder.balance(of: from) &- amount)
             builder.setNonce(from, to: builder.nonce(of: from) &+ 1)
             builder.setBalance(to, to: builder.balance(of: to) &+ amount)
             let contract = MeshWorkload.address(generator.below(MeshWorkload.contracts))
             builder.setSlot(
-                contract, U256(generator.below(1 << 16)),
+                contract, U256(generator.below(isHot ? 8 : 1 << 16)),
                 to: U256(generator.next(), generator.next(), generator.next(), generator.next()))
             builder.endTransaction()
         }

@@ -9,6 +9,8 @@ struct WireParameters {
     var lossPerMille: UInt64 = 0
     /// 0: unlimited.
     var megabitsPerSecond: Int64 = 0
+    /// Finer than the above, and instead of it.
+    var kilobitsPerSecond: Int64 = 0
     var queue = Interval.milliseconds(100)
     /// Payload bytes flipped per 1,000 datagrams.
     var corruptPerMille: UInt64 = 0
@@ -32,13 +34,16 @@ struct Wire {
         if isCut { return nil }
         bytes += UInt64(count + 28)
         var leaves = now
-        if parameters.megabitsPerSecond > 0 {
+        let rate =
+            parameters.kilobitsPerSecond > 0
+            ? parameters.kilobitsPerSecond : parameters.megabitsPerSecond * 1_000
+        if rate > 0 {
             let start = max(freeAt, now)
             if start - now > parameters.queue {
                 dropped += 1
                 return nil
             }
-            leaves = start + .nanoseconds(Int64(count + 28) * 8_000 / parameters.megabitsPerSecond)
+            leaves = start + .nanoseconds(Int64(count + 28) * 8_000_000 / rate)
             freeAt = leaves
         }
         if generator.below(1_000) < parameters.lossPerMille { return nil }

@@ -1,0 +1,78 @@
+/// How many shreds of coarser windows may be asked for and not yet here. The receiver drives it, because only it sees its
+/// own line: a pull that outruns the line fills the queue in front of it, and whatever else comes that way waits there.
+///
+/// What is outstanding, divided by the time it takes, is what the line carries; so a delay of d, where the way alone takes m,
+/// says that m / d of it would have done, and the rest stood in a queue:
+///
+///     starting     one shred more per answer (doubling per round trip), until a request waits 10 ms in a queue
+///     then         once per round trip: size × (m + 20 ms) / d, and two shreds more; at least half, at most half as much again
+///     nothing came in time: half, once per round trip
+///
+/// The least delay is of the last ten to twenty seconds, so that a way that has become longer is learned.
+
+import MillraceBase
+
+struct FetchPace {
+    static let shredsMin = 8
+    static let shredsAtStart = 32
+    static let startsBelow = Interval.milliseconds(10)
+    static let queueTarget = Interval.milliseconds(20)
+    static let memory = Interval.seconds(10)
+
+    let shredsMax: Int
+    private var size256: Int
+    private var isStarting = true
+    private var changedAt = Instant.zero
+    private var latest = Interval.milliseconds(50)
+    /// The least delay of the memory before this one, and of the one under way.
+    private var least: (before: Interval?, now: Interval?) = (nil, nil)
+    private var turnsAt = Instant.zero
+
+    init(shredsMax: Int) {
+        self.shredsMax = max(shredsMax, FetchPace.shredsMin)
+        size256 = min(FetchPace.shredsAtStart, self.shredsMax) * 256
+    }
+
+    var shreds: Int { size256 / 256 }
+
+    /// The delay that is the way's own.
+    var minimum: Interval? {
+        guard let now = least.now else { return least.before }
+        return least.before.map { min($0, now) } ?? now
+    }
+
+    /// The first answer to a request came after `delay`.
+    mutating func measured(delay: Interval, now: Instant) {
+        if now >= turnsAt {
+            turnsAt = now + FetchPace.memory
+            least = (least.now, nil)
+        }
+        least.now = least.now.map { min($0, delay) } ?? delay
+        let way = minimum ?? delay
+        latest = delay
+        if isStarting {
+            if delay - way <= FetchPace.startsBelow { return }
+            isStarting = false
+        }
+        guard now >= changedAt + delay else { return }
+        changedAt = now
+        // Delays are clamped to ten seconds, sizes to a few thousand: far below 2^63.
+        let micros = (way: min(way.microseconds, 10_000_000), all: min(delay.microseconds, 10_000_000))
+        let wanted =
+            size256 * Int(micros.way + FetchPace.queueTarget.microseconds) / Int(max(micros.all, 1)) + 512
+        resize(to: min(max(wanted, size256 / 2), size256 / 2 * 3))
+    }
+
+    mutating func answered() { if isStarting { resize(to: size256 + 256) } }
+
+    mutating func timedOut(now: Instant) {
+        guard now >= changedAt + latest else { return }
+        changedAt = now
+        isStarting = false
+        resize(to: size256 / 2)
+    }
+
+    private mutating func resize(to size: Int) {
+        size256 = min(max(size, FetchPace.shredsMin * 256), shredsMax * 256)
+    }
+}

@@ -1,0 +1,402 @@
+/// Fetches slices of the coarser cadences from parents, one request per slice, verified like any other slice. A replica asks
+/// for the windows it is to apply, a relay for what its children ask of it.
+///
+///     want ─▶ waiting ─▶ asked ─▶ complete: told to the owner
+///                │ ▲        │
+///                │ └────────┴─ late, or overtaken by a later answer: the next parent, for what is still missing
+///                └─ every parent answered MISS: told to the owner
+///
+/// Promises: nothing is stored that was not verified; no more shreds are asked for than `FetchPace` allows, but for the least
+/// of eight; a slice is asked of one parent at a time, so that two copies of it come only when one was taken for lost.
+/// Slices are dealt to the parents in turn.
+///
+/// Bounds: `wantsMax` slices wanted, `requestsMax` requests out. Shreds that come before their header wait in a small pool.
+
+import MillraceBase
+import MillraceCrypto
+import MillraceWire
+
+final class WindowFetch {
+    static let wantsMax = 1_024
+    static let requestsMax = 128
+    /// Request numbers share their 16 bits with `RequestTable`, which has the slots below these: a MISS names no cadence.
+    static let firstSlot = 384
+    /// A parent may have to fetch the slice itself first.
+    static let patience = Interval.milliseconds(250)
+    /// When a later request is being answered, so much reordering is forgiven.
+    static let tolerance = Interval.milliseconds(20)
+
+    struct Want {
+        var key: SliceKey
+        var attempts = 0
+        /// Parents that answered MISS, by index.
+        var missedBy: UInt64 = 0
+        var isAsked = false
+    }
+
+    private struct Request {
+        var key: SliceKey
+        /// Still expected.
+        var shreds: StripeSet
+        var parent: Int
+        var sentAt: Instant
+        var deadline: Instant
+        /// Shreds still to come, as far as known.
+        var outstanding: Int
+        var order: UInt64
+        var isAnswered = false
+        var overtakenAt: Instant?
+    }
+
+    private unowned let following: Following
+    private let endpoint: Endpoint
+    private let store: WindowStore
+    private(set) var wants: [Want] = []
+    private var requests: [Request?] = Array(repeating: nil, count: requestsMax)
+    private var generations: [UInt16] = Array(repeating: 0, count: requestsMax)
+    private var order: UInt64 = 0
+    private(set) var outstanding = 0
+    private(set) var pace: FetchPace
+    private var early: EarlyShreds?
+    private var nextTick: Instant = .zero
+
+    /// Bytes of a shred that was wanted came.
+    var onBytes: ((Int) -> Void)?
+    /// A slice is complete.
+    var onComplete: ((SliceRecord) -> Void)?
+    /// No parent has it.
+    var onMissed: ((SliceKey) -> Void)?
+    /// A header, or shreds, that were verified: for a relay's children.
+    var onNews: ((SliceRecord, StripeSet, _ withHeader: Bool) -> Void)?
+
+    init(following: Following, endpoint: Endpoint, store: WindowStore, shredsMax: Int) {
+        self.following = following
+        self.endpoint = endpoint
+        self.store = store
+        pace = FetchPace(shredsMax: shredsMax)
+    }
+
+    // MARK: Wants
+
+    /// Wants a slice; false when there is no room, or nothing to do because it is complete.
+    @discardableResult
+    func want(_ key: SliceKey, now: Instant) -> Bool {
+        if wants.contains(where: { $0.key == key }) { return true }
+        if let record = store.record(key), record.isComplete { return false }
+        guard wants.count < WindowFetch.wantsMax else { return false }
+        wants.append(Want(key: key))
+        nextTick = min(nextTick, now)
+        return true
+    }
+
+    /// Wants these slices, in this order, and no others. Answers to requests that are out are still taken where their header
+    /// is here.
+    func want(only keys: [SliceKey], now: Instant) {
+        let before = wants
+        wants = keys.prefix(WindowFetch.wantsMax).map { key in
+            before.first { $0.key == key } ?? Want(key: key)
+        }
+        for at in wants.indices {
+            wants[at].isAsked = requests.contains { $0?.key == wants[at].key }
+        }
+        if !wants.isEmpty { nextTick = min(nextTick, now) }
+    }
+
+    func isWanted(_ key: SliceKey) -> Bool { wants.contains { $0.key == key } }
+
+    // MARK: Answers
+
+    /// A header of a coarser cadence, parsed. The caller has compared chain, epoch and window span.
+    func header(_ header: SliceHeader, _ bytes: RawSpan, from peer: Peer, now: Instant) {
+        let key = header.key
+        let hash = SliceHeader.hash(encoded: bytes)
+        let held = store.record(key)
+        if held.map({ $0.assembler.headerHash == hash }) ?? !isWanted(key) {
+            endpoint.statistics.headersDuplicate &+= 1
+            endpoint.statistics.received.noteDuplicate(bytes.byteCount, among: \.header)
+            return
+        }
+        guard endpoint.payloads == .byReference || header.isSigned(by: following.sequencerKey, hash: hash)
+        else {
+            endpoint.statistics.headersInvalid &+= 1
+            following.offend(peer, .invalidHeader)
+            return
+        }
+        if let other = held ?? contradiction(header, hash: hash) {
+            following.equivocated(other, bytes, at: header.firstHeight)
+            return
+        }
+        guard let record = store.admit(header, hash: hash, encoded: bytes, now: now) else { return }
+        endpoint.statistics.headersAccepted &+= 1
+        // What was asked for the header alone has its answer, which has no number.
+        for slot in requests.indices {
+            if let request = requests[slot], request.key == key, request.shreds.isEmpty { close(slot) }
+        }
+        onNews?(record, .empty, true)
+        if record.shreds.isEmpty { finish(record) }
+        early?.drain(key) { index, symbol, parent in
+            guard let peer = following.peer(parent) else { return }
+            insert(symbol, index: index, in: record, from: peer, now: now)
+        }
+    }
+
+    /// Spec 40.3: each header names the one before it in its cadence, and those of one window agree. Answers the one held that
+    /// contradicts it.
+    private func contradiction(_ header: SliceHeader, hash: Hash32) -> SliceRecord? {
+        guard let window = store.entry(header.cadence, header.firstHeight) else { return nil }
+        if let sibling = window.slices.lazy.compactMap({ $0 }).first,
+            !sibling.assembler.header.agrees(with: header)
+        {
+            return sibling
+        }
+        let index = Int(header.sliceIndex)
+        if index > 0, let before = window.slices[index - 1],
+            before.assembler.headerHash != header.previousHeaderHash
+        {
+            return before
+        }
+        if !header.isLastSlice, let after = window.slices[index + 1],
+            after.assembler.header.previousHeaderHash != hash
+        {
+            return after
+        }
+        return nil
+    }
+
+    /// A shred of a coarser cadence. These only come as answers.
+    func shred(
+        _ key: SliceKey, index: Int, symbol: UnsafeRawBufferPointer, request: UInt16, from peer: Peer,
+        now: Instant
+    ) {
+        guard let parent = peer.parentIndex else { return }
+        answered(request, index: index, parent: parent, now: now)
+        if let record = store.record(key) {
+            insert(symbol, index: index, in: record, from: peer, now: now)
+            return
+        }
+        guard isWanted(key) else {
+            endpoint.statistics.shredsUnplaced &+= 1
+            return
+        }
+        let pool = early ?? EarlyShreds()
+        early = pool
+        if let evicted = pool.insert(
+            key, index: index, symbol: symbol, parent: parent, now: now, askAfter: .seconds(3_600))
+        {
+            endpoint.statistics.shredsUnplaced &+= 1
+            following.peer(evicted)?.score.excuse(datagrams: 1, now: now)
+        }
+    }
+
+    private func insert(
+        _ symbol: UnsafeRawBufferPointer, index: Int, in record: SliceRecord, from peer: Peer, now: Instant
+    ) {
+        if record.isComplete { return duplicate(symbol.count) }
+        switch record.assembler.insert(symbol, stripe: index) {
+        case .stored, .completed:
+            endpoint.statistics.shredsStored &+= 1
+            endpoint.statistics.repairsUseful &+= 1
+            record.lastShredAt = now
+            onBytes?(symbol.count)
+            var shreds = StripeSet.empty
+            shreds.insert(index)
+            onNews?(record, shreds, false)
+            if record.assembler.missingCount == 0 { finish(record) }
+        case .duplicate:
+            duplicate(symbol.count)
+        case .forged:
+            endpoint.statistics.shredsInvalid &+= 1
+            following.offend(peer, .invalidShred)
+        }
+    }
+
+    private func duplicate(_ bytes: Int) {
+        endpoint.statistics.shredsDuplicate &+= 1
+        endpoint.statistics.repairsWasted &+= 1
+        endpoint.statistics.received.noteDuplicate(bytes, among: \.repair)
+    }
+
+    private func finish(_ record: SliceRecord) {
+        guard record.assembler.verify() == .verified else {
+            following.equivocationAt = record.key.firstHeight
+            return
+        }
+        endpoint.statistics.slicesCompleted &+= 1
+        store.entry(record.key.cadence, record.key.firstHeight)?.markComplete(record)
+        wants.removeAll { $0.key == record.key }
+        for slot in requests.indices where requests[slot]?.key == record.key { close(slot) }
+        onComplete?(record)
+    }
+
+    /// A shred that answers `number` came, useful or not.
+    private func answered(_ number: UInt16, index: Int, parent: Int, now: Instant) {
+        guard let slot = slot(number), var request = requests[slot], request.parent == parent else { return }
+        if !request.isAnswered {
+            request.isAnswered = true
+            pace.measured(delay: now - request.sentAt, now: now)
+        }
+        pace.answered()
+        if request.shreds.contains(index) {
+            request.shreds.remove(index)
+            outstanding -= request.outstanding
+            request.outstanding = max(0, request.outstanding - 1)
+            outstanding += request.outstanding
+        }
+        requests[slot] = request
+        // What a parent sends goes on as long as it sends; and it answers in order, but for what it has to fetch itself first. So
+        // one that is overtaken has its patience once more, and no longer: the request may have been lost.
+        let patience = patience(parent)
+        for other in requests.indices {
+            guard var waiting = requests[other], waiting.parent == parent, waiting.overtakenAt == nil else {
+                continue
+            }
+            waiting.deadline = max(waiting.deadline, now + patience)
+            if waiting.order < request.order { waiting.overtakenAt = now }
+            requests[other] = waiting
+        }
+        // Of a slice asked for in parts, the next part.
+        if request.shreds.isEmpty { close(slot) }
+        if outstanding <= pace.shreds / 2 { nextTick = min(nextTick, now) }
+    }
+
+    /// Whether the number is of a request made here.
+    static func owns(_ number: UInt16) -> Bool { Int(number & 0x1FF) >= firstSlot }
+
+    func missed(_ number: UInt16, from peer: Peer, now: Instant) {
+        guard let slot = slot(number), let request = requests[slot], request.parent == peer.parentIndex,
+            request.parent < 64
+        else { return }
+        endpoint.statistics.missesReceived &+= 1
+        close(slot)
+        if let at = wants.firstIndex(where: { $0.key == request.key }) {
+            wants[at].missedBy |= 1 << UInt64(request.parent)
+        }
+        nextTick = min(nextTick, now)
+    }
+
+    // MARK: Timers
+
+    var nextDeadline: Instant? { wants.isEmpty && outstanding == 0 ? nil : nextTick }
+
+    func handleTimeout(now: Instant) {
+        if now < nextTick { return }
+        nextTick = now + Following.tickInterval
+        expire(now: now)
+        ask(now: now)
+    }
+
+    private func patience(_ parent: Int) -> Interval {
+        (following.peer(parent)?.roundTrip.timeout ?? RoundTrip.assumed) + WindowFetch.patience
+    }
+
+    private func expire(now: Instant) {
+        for slot in requests.indices {
+            guard let request = requests[slot] else { continue }
+            let isLost =
+                if let at = request.overtakenAt, request.isAnswered {
+                    now - at >= WindowFetch.tolerance
+                } else if following.peer(request.parent) == nil {
+                    true
+                } else {
+                    now >= request.deadline
+                }
+            if !isLost { continue }
+            endpoint.statistics.repairsTimedOut &+= UInt64(max(request.outstanding, 1))
+            if request.overtakenAt == nil || !request.isAnswered { pace.timedOut(now: now) }
+            close(slot)
+        }
+    }
+
+    // MARK: Asking
+
+    private func ask(now: Instant) {
+        var isMissed = false
+        for at in wants.indices where !wants[at].isAsked {
+            if outstanding > 0, outstanding >= pace.shreds { break }
+            guard let slot = requests.firstIndex(where: { $0 == nil }) else { break }
+            switch choose(wants[at]) {
+            case .nobody: break
+            case .missed: isMissed = true
+            case .parent(let parent): send(at, to: parent, slot: slot, now: now)
+            }
+        }
+        if !isMissed { return }
+        let missed = wants.filter {
+            if case .missed = choose($0) { !$0.isAsked } else { false }
+        }
+        wants.removeAll { want in missed.contains { $0.key == want.key } }
+        for want in missed { onMissed?(want.key) }
+    }
+
+    private enum Choice {
+        case parent(Int)
+        case missed
+        /// Nobody is known to serve windows, or not to.
+        case nobody
+    }
+
+    private func choose(_ want: Want) -> Choice {
+        var candidates = 0
+        for i in following.parents.indices where following.servesWindows(i) {
+            if want.missedBy >> UInt64(i) & 1 == 0 { candidates += 1 }
+        }
+        if candidates == 0 { return following.windowService == .unknown ? .nobody : .missed }
+        var skip = (Int(want.key.index) + want.attempts) % candidates
+        for i in following.parents.indices
+        where following.servesWindows(i) && want.missedBy >> UInt64(i) & 1 == 0 {
+            if skip == 0 { return .parent(i) }
+            skip -= 1
+        }
+        return .nobody
+    }
+
+    private func send(_ at: Int, to parent: Int, slot: Int, now: Instant) {
+        guard let peer = following.peer(parent) else { return }
+        let key = wants[at].key
+        var wanted = StripeSet.allData
+        var withHeader = true
+        var expected = StripeSet.dataStripesMax
+        if let record = store.record(key) {
+            wanted = record.shreds.subtracting(record.have).data
+            withHeader = false
+            expected = wanted.count
+        } else if let early, early.orphans.contains(where: { $0.key == key }) {
+            // Its shreds are here, only the header was lost.
+            wanted = .empty
+            expected = 1
+        } else if let sibling = store.entry(key.cadence, key.firstHeight)?.firstHeader {
+            // Slices of one payload are of even size.
+            expected = Int(sibling.dataCount)
+        }
+        let room = max(pace.shreds - outstanding, FetchPace.shredsMin)
+        if expected > room {
+            wanted = wanted.prefix(room)
+            expected = room
+        }
+        order += 1
+        generations[slot] = (generations[slot] + 1) & 0x7F
+        let number = UInt16(WindowFetch.firstSlot + slot) | generations[slot] << 9
+        let backoff = Int64(1 << min(wants[at].attempts / 2, 3))
+        requests[slot] = Request(
+            key: key, shreds: wanted, parent: parent, sentAt: now,
+            deadline: now + patience(parent) * backoff, outstanding: expected, order: order)
+        outstanding += expected
+        wants[at].isAsked = true
+        wants[at].attempts = min(wants[at].attempts + 1, 1_000)
+        endpoint.statistics.repairsAsked &+= UInt64(expected)
+        endpoint.send(.repair(request: number, key, wanted, withHeader: withHeader), to: peer)
+    }
+
+    private func slot(_ number: UInt16) -> Int? {
+        let slot = Int(number & 0x1FF) - WindowFetch.firstSlot
+        guard slot >= 0, generations[slot] == number >> 9, requests[slot] != nil else { return nil }
+        return slot
+    }
+
+    private func close(_ slot: Int) {
+        guard let request = requests[slot] else { return }
+        outstanding -= request.outstanding
+        requests[slot] = nil
+        if let at = wants.firstIndex(where: { $0.key == request.key }) { wants[at].isAsked = false }
+    }
+}
