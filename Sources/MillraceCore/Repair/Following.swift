@@ -688,7 +688,8 @@ final class Following {
         case .stored:
             if isRepair { peer.score.helped(shreds: 1, now: now) }
             stored(index, in: record, now: now, isRepair: isRepair)
-            recover(around: record, now: now)
+            // Parity of what lies behind, for children, says nothing of what is missing.
+            if record.key.firstHeight >= next { recover(around: record, now: now) }
         case .completed:
             if isRepair { peer.score.helped(shreds: 1, now: now) }
             stored(index, in: record, now: now, isRepair: isRepair)

@@ -23,7 +23,7 @@ extension Following {
 
     /// Something came for `record`: solves the groups that are determined now.
     func recover(around record: SliceRecord, now: Instant) {
-        if equations == 0 || record.key.firstHeight < next { return }
+        if equations == 0 { return }
         var first = record
         for _ in 0..<Following.scanBackMax {
             guard let before = store.previous(of: first), before.key.firstHeight >= next else { break }
