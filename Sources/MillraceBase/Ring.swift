@@ -35,8 +35,9 @@ public struct Ring<Element: BitwiseCopyable>: ~Copyable {
     @inlinable public mutating func popFirst() -> Element? {
         if _count == 0 { return nil }
         let element = storage[head]
-        head = (head &+ 1) & mask
         _count &-= 1
+        // An empty ring begins at the front again: one that is drained each time stays in the same few lines of memory.
+        head = _count == 0 ? 0 : (head &+ 1) & mask
         return element
     }
 
