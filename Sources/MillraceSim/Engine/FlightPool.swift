@@ -1,6 +1,7 @@
-/// Datagrams under way: where from, where to, and the bytes that are really there. Slots are used again; bytes lie in slabs
-/// of three sizes, because a shred whose symbol is known by reference has some fifty bytes, a header with its hashes a few
-/// hundred, and a datagram in full 1,232.
+/// Datagrams under way: where from, where to, and the bytes that are really there. Slots are used again. A shred whose symbol is
+/// known by reference has some thirty bytes: they lie behind the flight's record, on one line of memory with it, because a
+/// thousand nodes' datagrams are long out of the nearest caches when they arrive. A header with its hashes has a few hundred, and a
+/// datagram in full 1,232: those lie in slabs of their own.
 ///
 /// A flight is owned by the one event that names it; whoever takes that event gives the flight back.
 
@@ -20,14 +21,16 @@ struct Flight: BitwiseCopyable {
     /// One bit was flipped under way: `Passage.noBit` for none.
     var flippedBit: UInt32
     var slot: UInt32
-    /// Which of the slabs.
+    /// Which of the slabs; 0 when the bytes lie behind this record.
     var slab: UInt8
 }
 
 struct FlightPool: ~Copyable {
-    private var flights: [Flight] = []
-    private var free: [UInt32] = []
-    private var small = Slab(slotBytes: 64)
+    private static let lineBytes = 64
+    private static let bytesBehind = MemoryLayout<Flight>.stride
+    private static let smallMax = lineBytes - bytesBehind
+
+    private var lines = Slab(slotBytes: lineBytes)
     private var middle = Slab(slotBytes: 512)
     private var large = Slab(slotBytes: 1_280)
     private(set) var inFlight = 0
@@ -36,11 +39,12 @@ struct FlightPool: ~Copyable {
 
     /// Copies `bytes` (at most 1,280) and answers the flight's number.
     mutating func take(_ flight: Flight, _ bytes: UnsafeRawBufferPointer) -> UInt32 {
+        let index = lines.take()
         var flight = flight
         flight.count = UInt16(bytes.count)
-        if bytes.count <= small.slotBytes {
+        if bytes.count <= FlightPool.smallMax {
             flight.slab = 0
-            flight.slot = small.take()
+            flight.slot = index
         } else if bytes.count <= middle.slotBytes {
             flight.slab = 1
             flight.slot = middle.take()
@@ -48,26 +52,27 @@ struct FlightPool: ~Copyable {
             flight.slab = 2
             flight.slot = large.take()
         }
+        record(index).initialize(to: flight)
         start(of: flight).copyMemory(
             from: bytes.baseAddress ?? UnsafeRawPointer(start(of: flight)), byteCount: bytes.count)
         inFlight += 1
-        if let index = free.popLast() {
-            flights[Int(index)] = flight
-            return index
-        }
-        flights.append(flight)
-        return UInt32(flights.count - 1)
+        return index
     }
 
     subscript(index: UInt32) -> Flight {
-        get { flights[Int(index)] }
-        _modify { yield &flights[Int(index)] }
+        get { record(index).pointee }
+        nonmutating _modify { yield &record(index).pointee }
+    }
+
+    @inline(__always)
+    private func record(_ index: UInt32) -> UnsafeMutablePointer<Flight> {
+        lines.start(index).assumingMemoryBound(to: Flight.self)
     }
 
     @inline(__always)
     private func start(of flight: Flight) -> UnsafeMutableRawPointer {
         switch flight.slab {
-        case 0: small.start(flight.slot)
+        case 0: lines.start(flight.slot) + FlightPool.bytesBehind
         case 1: middle.start(flight.slot)
         default: large.start(flight.slot)
         }
@@ -78,31 +83,27 @@ struct FlightPool: ~Copyable {
         UnsafeMutableRawBufferPointer(start: start(of: flight), count: Int(flight.count))
     }
 
-    /// Fetches a flight's record: it will be asked for soon.
+    /// Fetches a flight's record, and the bytes behind it: it will be asked for soon.
     @inline(__always)
-    func foresee(_ index: UInt32) {
-        flights.withUnsafeBufferPointer { millrace_prefetch($0.baseAddress.map { $0 + Int(index) }) }
-    }
-
-    /// Fetches a flight's bytes.
-    @inline(__always)
-    func foreseeBytes(_ index: UInt32) { millrace_prefetch(start(of: flights[Int(index)])) }
+    func foresee(_ index: UInt32) { millrace_prefetch(lines.start(index)) }
 
     mutating func give(_ index: UInt32) {
-        let flight = flights[Int(index)]
+        let flight = self[index]
         switch flight.slab {
-        case 0: small.give(flight.slot)
+        case 0: break
         case 1: middle.give(flight.slot)
         default: large.give(flight.slot)
         }
+        lines.give(index)
         inFlight -= 1
-        free.append(index)
     }
 }
 
 /// Equal slots in chunks that never move.
 private struct Slab: ~Copyable {
     static let chunkSlots = 1_024
+    /// How many slots ahead memory is asked for.
+    static let foresight = 6
     let slotBytes: Int
     private var chunks: [UnsafeMutableRawPointer] = []
     private var free: [UInt32] = []
@@ -112,7 +113,12 @@ private struct Slab: ~Copyable {
     deinit { for chunk in chunks { chunk.deallocate() } }
 
     mutating func take() -> UInt32 {
-        if let slot = free.popLast() { return slot }
+        if let slot = free.popLast() {
+            if free.count >= Slab.foresight {
+                millrace_prefetch(start(free[free.count - Slab.foresight]))
+            }
+            return slot
+        }
         let first = UInt32(chunks.count * Slab.chunkSlots)
         chunks.append(.allocate(byteCount: Slab.chunkSlots * slotBytes, alignment: 64))
         free.append(contentsOf: (first + 1..<first + UInt32(Slab.chunkSlots)).reversed())

@@ -44,7 +44,9 @@ final class SimNode {
     var busyUntil: UInt64 = 0
     var busyNanoseconds: UInt64 = 0
     var isProcessorDue = false
-    /// Of a node that takes turns: what will come through its line, and when its processor is free for what waits.
+    /// Of a node that takes turns: how long they are, what will come through its line, and when its processor is free for what
+    /// waits.
+    var turnLength: UInt64 = 0
     var deliveries = DeliveryList()
     var processorAt = UInt64.max
     var isPaused = false
@@ -62,9 +64,13 @@ final class SimNode {
     /// How old the newest state was, every 10 ms while the stream ran: what the verdict is about. A node that gets
     /// nothing for a minute and then everything shows few large lags, and a minute of growing age.
     var staleness = LagSeries()
+    /// The seal at which that is noted next.
+    var staleAt = Simulation.streamBegins
     /// Since the last sample.
     var peakLagMicroseconds: UInt32 = 0
     var peakQueueBytes = 0
+    /// The time line has it.
+    var isOnTimeline = false
     /// Bytes that came through the link down, whatever became of them.
     var arrivedBytes: UInt64 = 0
     var appliedHeight: UInt64 = 0

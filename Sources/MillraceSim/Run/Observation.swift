@@ -60,6 +60,7 @@ extension SimNode {
 
     /// After a datagram went into the link down: sampling alone would look between mini-blocks, when nothing waits.
     func noteQueue(at now: UInt64) {
+        if !isOnTimeline { return }
         peakQueueBytes = max(peakQueueBytes, down.model.queuedBytes(now: Instant(nanoseconds: now)))
     }
 
@@ -79,6 +80,7 @@ extension Simulation {
             timeline.nodes = (replicas + others).prefix(Timeline.nodesMax).map(\.index)
             timeline.points = Array(repeating: [], count: timeline.nodes.count)
             timeline.lastDown = Array(repeating: 0, count: timeline.nodes.count)
+            for index in timeline.nodes { nodes[Int(index)].isOnTimeline = true }
         }
         let at = (Instant(nanoseconds: now) - Instant(nanoseconds: streamBegins)).milliseconds
         for (i, index) in timeline.nodes.enumerated() where timeline.points[i].count < Timeline.pointsMax {
@@ -109,16 +111,26 @@ extension Simulation {
         return UInt32(clamping: (now - newest) / 1_000)
     }
 
-    /// How old every replica's state is, at the moment of a seal.
-    func noteStaleness() {
-        let begin = NodeClock.start.nanoseconds
-        for node in replicas {
-            let newest = node.appliedHeight == 0 ? streamBegins : sealedAt[Int(node.appliedHeight) - 1]
-            node.staleness.append(
-                sealedAtMicroseconds: NodeClock.epochMicroseconds &+ (now &- begin) / 1_000,
-                lagMicroseconds: Int64(clamping: now - newest) / 1_000)
-            if now - newest > 1_000_000_000 { node.staleUntilSecond = Double(now - streamBegins) / 1e9 }
+    /// How old a replica's state is at every seal up to and at `time` that has not been noted: called before anything that happens
+    /// to it at such a time.
+    func noteStaleness(of node: SimNode, before time: UInt64) {
+        guard node.role == .replica else {
+            node.staleAt = .max
+            return
         }
+        let begin = NodeClock.start.nanoseconds
+        let newest = node.appliedHeight == 0 ? streamBegins : sealedAt[Int(node.appliedHeight) - 1]
+        while node.staleAt <= min(time, streamEnds) {
+            let at = node.staleAt
+            node.staleAt += UInt64(Simulation.sealInterval.nanoseconds)
+            node.staleness.append(
+                sealedAtMicroseconds: NodeClock.epochMicroseconds &+ (at &- begin) / 1_000,
+                lagMicroseconds: Int64(clamping: at - min(newest, at)) / 1_000)
+            if at - min(newest, at) > 1_000_000_000 {
+                node.staleUntilSecond = Double(at - streamBegins) / 1e9
+            }
+        }
+        if node.staleAt > streamEnds { node.staleAt = .max }
     }
 
     /// What is judged is judged by what was so when the last mini-block was sealed.

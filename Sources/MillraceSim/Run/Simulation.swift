@@ -45,8 +45,9 @@ public final class Simulation {
     var flights = FlightPool()
     private(set) var trace: TraceHash
     var nodes: [SimNode] = []
-    /// By node: whether it takes turns; and what is on the way to those that do.
+    /// By node: whether it takes turns, and when its latest ends; and what is on the way to those that do.
     var takesTurns: [Bool]
+    var turnEnds: [UInt64]
     var post: Post
     /// False: every node is served by the queue of events (tests compare the two).
     var allowsTurns = true
@@ -125,6 +126,7 @@ public final class Simulation {
         incomingCut = Array(repeating: false, count: count)
         side = Array(repeating: 0, count: count)
         takesTurns = Array(repeating: false, count: count)
+        turnEnds = Array(repeating: 0, count: count)
         post = Post(nodes: count)
 
         nodes = Simulation.makeNodes(scenario, seed: seed)
@@ -218,7 +220,7 @@ public final class Simulation {
             if isWatched { takeArrivals(through: boundary - 1) }
             guard try handleEvents(through: boundary, isCancelled) else { return }
             let next = self.boundary(after: boundary)
-            takeTurns(from: boundary, until: min(next.at, runEnds + 1))
+            takeTurns(from: boundary)
             if brokenOff != nil { return }
             (boundary, isWatched) = next
         }
@@ -250,9 +252,9 @@ public final class Simulation {
             trace.fold(UInt64(event.kind.rawValue) << 32 | UInt64(event.node))
             switch event.kind {
             case .arrive: arrive(event.item)
-            case .deliver: deliver(event.item)
+            case .deliver: deliver(event.item, to: nodes[Int(flights[event.item].to)])
             case .share: share(event.item)
-            case .enter: enterLast(event.item)
+            case .enter: enterLast(event.item, nodes[Int(flights[event.item].to)])
             case .serve: serve(line(event.item))
             case .timer: timer(nodes[Int(event.node)])
             case .processor: processorFree(nodes[Int(event.node)])
@@ -282,7 +284,7 @@ public final class Simulation {
 
     private func seal() throws(WorkloadError) {
         let height = sequencerCore.nextHeight
-        noteStaleness()
+        for node in replicas { noteStaleness(of: node, before: now) }
         guard now < streamEnds else {
             for node in nodes { noteStreamEnd(node) }
             do throws(DiffError) {
@@ -371,29 +373,29 @@ public final class Simulation {
         if hasSharedLines, let shared = sharedLine(of: flight.to, towards: flight.from) {
             return enter(item, shared.down, at: now)
         }
-        enterLast(item)
+        enterLast(item, nodes[Int(flight.to)])
     }
 
     /// A datagram reaches its receiver's own line.
-    private func enterLast(_ item: UInt32) {
-        let node = nodes[Int(flights[item].to)]
-        guard node.hasDown else { return deliver(item) }
+    func enterLast(_ item: UInt32, _ node: SimNode) {
+        guard node.hasDown else { return deliver(item, to: node) }
         enter(item, node.down, at: now)
         node.noteQueue(at: now)
     }
 
     /// A datagram has come through the link.
-    func deliver(_ item: UInt32) {
+    func deliver(_ item: UInt32, to node: SimNode) {
         let flight = flights[item]
-        let node = nodes[Int(flight.to)]
         node.arrived(flight.wireBytes)
         if capture != nil { captureArrived(flight, node, from: source(of: flight, item)) }
-        for state in attacks where state.isStriking {
-            state.sender?.overheard(self, state, node, flight, from: source(of: flight, item))
+        if !attacks.isEmpty {
+            for state in attacks where state.isStriking {
+                state.sender?.overheard(self, state, node, flight, from: source(of: flight, item))
+            }
         }
         onDelivered?(node, flight)
         trace.fold(UInt64(flight.wireBytes))
-        guard node.core != nil, flight.toPort == node.address.port else {
+        guard let core = node.core, flight.toPort == node.address.port else {
             node.ledger.unreceived &+= UInt64(flight.wireBytes)
             return flights.give(item)
         }
@@ -407,14 +409,13 @@ public final class Simulation {
             wakeProcessor(node)
             return
         }
-        receive(item, by: node)
-        drain(node, at: work(node, node.processor.receiveNanoseconds))
+        receive(item, by: node, core)
+        drain(node, core, at: work(node, node.processor.receiveNanoseconds))
     }
 
-    private func receive(_ item: UInt32, by node: SimNode) {
+    private func receive(_ item: UInt32, by node: SimNode, _ core: any StreamCore) {
         let flight = flights[item]
         defer { flights.give(item) }
-        guard let core = node.core else { return }
         node.ledger.handedToCore &+= UInt64(flight.wireBytes)
         node.ledger.handedDatagrams &+= 1
         let bytes = flights.bytes(of: flight)
@@ -447,13 +448,15 @@ public final class Simulation {
         node.isProcessorDue = false
         if node.isPaused { return }
         if node.busyUntil > now { return wakeProcessor(node) }
+        // What waits in the socket of a process that ended went with it.
+        guard let core = node.core else { return }
         var taken: Int64 = 0
         while taken < Int64(Simulation.batch), let item = node.socket.popFirst() {
             node.socketBytes -= Int(flights[item].wireBytes)
-            receive(item, by: node)
+            receive(item, by: node, core)
             taken += 1
         }
-        drain(node, at: work(node, taken * node.processor.receiveNanoseconds))
+        drain(node, core, at: work(node, taken * node.processor.receiveNanoseconds))
         if !node.socket.isEmpty { wakeProcessor(node) }
     }
 
@@ -477,7 +480,7 @@ public final class Simulation {
             return
         }
         core.handleTimeout(now: node.clock.local(now))
-        drain(node, at: now)
+        drain(node, core, at: now)
     }
 
     private func schedule(_ node: SimNode, at time: UInt64) {
@@ -500,7 +503,10 @@ public final class Simulation {
     /// Takes what the core has to say, and looks when it wants to be called next. Datagrams leave at `time` or, when there
     /// is much to send, one after the other.
     func drain(_ node: SimNode, at time: UInt64) {
-        guard let core = node.core else { return }
+        if let core = node.core { drain(node, core, at: time) }
+    }
+
+    private func drain(_ node: SimNode, _ core: any StreamCore, at time: UInt64) {
         let begin = meter?.now
         var sent: Int64 = 0
         var applied: Int64 = 0

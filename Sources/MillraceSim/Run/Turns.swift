@@ -2,14 +2,15 @@
 /// receive before the next boundary is under way already when the boundary before has passed, so all of it is handled in one go,
 /// in order of time, while the node's memory is at hand.
 ///
-///     boundary T                             T + 5 ms
+///     boundary T                             T + 5 ms, or 10, or 20 where the line is as long
 ///        │ datagrams that reached its line until T are put through it
 ///        │ ◀──────── deliveries, timers ────────▶ handled in order, at their own times
 ///
 /// It is the same simulation: what a node does depends on nothing but what it receives and on its timers, and what it sends
 /// reaches others after the boundary T that has passed. With a thousand nodes one event after the other meant that
-/// nearly every line of memory touched was cold. Boundaries are every `turnInterval` and wherever something looks at or changes
-/// all nodes: seals, samples, faults.
+/// nearly every line of memory touched was cold; the longer the turn, the fewer. Boundaries are every `turnInterval` and wherever
+/// something looks at or changes all nodes: samples, faults, the end of the stream. How old a node's state is at a seal within
+/// its turn, it notes itself.
 ///
 /// Left out, and served by the queue of events: nodes with faster lines, with shared lines or fair queues, and the node whose
 /// datagrams are captured.
@@ -35,7 +36,8 @@ struct DeliveryList {
     mutating func insert(_ item: UInt32, at time: UInt64) {
         var place = entries.count
         while place > head, entries[place - 1].at > time { place -= 1 }
-        entries.insert(PendingDelivery(at: time, item: item), at: place)
+        let entry = PendingDelivery(at: time, item: item)
+        if place == entries.count { entries.append(entry) } else { entries.insert(entry, at: place) }
     }
 
     /// Asks for the memory of what comes before `end`.
@@ -44,11 +46,6 @@ struct DeliveryList {
         var i = head
         while i < entries.count, entries[i].at < end {
             flights.foresee(entries[i].item)
-            i += 1
-        }
-        i = head
-        while i < entries.count, entries[i].at < end {
-            flights.foreseeBytes(entries[i].item)
             i += 1
         }
     }
@@ -97,9 +94,12 @@ struct Post {
     }
 
     /// Takes every letter due until `time`: those of a node lie side by side in order of time, equal times in order of sending.
-    mutating func sort(through time: UInt64) {
+    /// Letters to a node whose turn ends later wait for its next one.
+    mutating func sort(through time: UInt64, _ turnEnds: [UInt64]) {
         for i in ends.indices { ends[i] = 0 }
-        for letter in sent where letter.at <= time { ends[Int(letter.node)] += 1 }
+        for letter in sent where letter.at <= time && turnEnds[Int(letter.node)] <= time + 1 {
+            ends[Int(letter.node)] += 1
+        }
         var count = 0
         for i in begins.indices {
             begins[i] = count
@@ -111,7 +111,7 @@ struct Post {
         }
         later.removeAll(keepingCapacity: true)
         for letter in sent {
-            guard letter.at <= time else {
+            guard letter.at <= time, turnEnds[Int(letter.node)] <= time + 1 else {
                 later.append(letter)
                 continue
             }
@@ -139,16 +139,20 @@ struct Post {
 extension Simulation {
     /// A divisor of the seals' and samples' intervals.
     static let turnInterval = Interval.milliseconds(5)
+    /// What a turn may last, the longest first: divisors of the samples' interval, and of a second.
+    static let turnLengths = [Interval.milliseconds(20), .milliseconds(10), turnInterval]
 
     /// Chooses the nodes that take turns. Asks to be called once, before the run begins.
     func chooseTurns() {
         for node in nodes {
             let line = node.down.model.parameters
-            takesTurns[Int(node.index)] =
-                allowsTurns && !hasSharedLines && node.hasDown && !node.down.model.isFair
-                && capture?.node != node.index
-                && line.delay - line.jitter >= Simulation.turnInterval
-            if takesTurns[Int(node.index)] { turnNodes.append(node) }
+            guard allowsTurns, !hasSharedLines, node.hasDown, !node.down.model.isFair,
+                capture?.node != node.index,
+                let length = Simulation.turnLengths.first(where: { line.delay - line.jitter >= $0 })
+            else { continue }
+            takesTurns[Int(node.index)] = true
+            node.turnLength = UInt64(length.nanoseconds)
+            turnNodes.append(node)
         }
         let faultTimes = faults.flatMap { fault -> [UInt64] in
             let begins = (Instant(nanoseconds: streamBegins) + fault.at).nanoseconds
@@ -174,9 +178,18 @@ extension Simulation {
         return (min(regular, fault), fault <= regular || (regular - origin) % sampleStep == 0)
     }
 
+    /// When a turn that begins at the boundary `time` ends: at the node's own next boundary, or where something looks at all nodes.
+    private func turnEnd(of node: SimNode, from time: UInt64) -> UInt64 {
+        let origin = NodeClock.start.nanoseconds
+        let regular = origin + ((time - origin) / node.turnLength + 1) * node.turnLength
+        // `boundary(after:)` has passed over those up to now.
+        let fault = nextFault < faultBoundaries.count ? faultBoundaries[nextFault] : .max
+        return min(regular, fault, runEnds + 1)
+    }
+
     /// What has reached the lines of all nodes that take turns until `time` is put through them.
     func takeArrivals(through time: UInt64) {
-        post.sort(through: time)
+        post.sort(through: time, turnEnds)
         for node in turnNodes { takeArrivals(of: node) }
     }
 
@@ -190,43 +203,63 @@ extension Simulation {
             let due = post[i]
             now = due.at
             count(.arrive, node)
-            arrive(due.item)
+            // Nodes that take turns stand behind no shared line.
+            if isOpen(flights[due.item].from, node.index) {
+                enterLast(due.item, node)
+            } else {
+                flights.give(due.item)
+            }
         }
     }
 
     /// How many datagrams ahead memory is asked for.
     private static let foresight = 4
 
-    /// Every node that takes turns does what it has to do until just before `end`.
-    func takeTurns(from begin: UInt64, until end: UInt64) {
-        post.sort(through: begin)
-        for node in turnNodes {
-            takeArrivals(of: node)
-            node.deliveries.foresee(flights, until: end)
-            while brokenOff == nil {
-                let delivery = node.deliveries.nextAt
-                let processor = node.processorAt
-                let next = min(delivery, min(processor, node.timerAt))
-                if next >= end { break }
-                now = max(next, begin)
-                let kind: Event.Kind
-                if delivery == next {
-                    kind = .deliver
-                    count(kind, node)
-                    deliver(node.deliveries.removeFirst())
-                } else if processor == next {
-                    kind = .processor
-                    count(kind, node)
-                    node.processorAt = .max
-                    processorFree(node)
-                } else {
-                    kind = .timer
-                    count(kind, node)
-                    timer(node)
-                }
-                if let oracle { oracle(self, Event(at: now, node: node.index, kind: kind)) }
+    /// Every node whose turn it is does what it has to do until just before its turn ends.
+    func takeTurns(from begin: UInt64) {
+        post.sort(through: begin, turnEnds)
+        for i in turnNodes.indices {
+            if brokenOff != nil { break }
+            let node = turnNodes[i]
+            if turnEnds[Int(node.index)] <= begin {
+                let end = turnEnd(of: node, from: begin)
+                takeTurn(node, from: begin, until: end)
+                turnEnds[Int(node.index)] = end
             }
         }
         now = begin
+    }
+
+    private func takeTurn(_ node: SimNode, from begin: UInt64, until end: UInt64) {
+        takeArrivals(of: node)
+        node.deliveries.foresee(flights, until: end)
+        while true {
+            let delivery = node.deliveries.nextAt
+            let processor = node.processorAt
+            let next = min(delivery, min(processor, node.timerAt))
+            if next >= end { break }
+            now = max(next, begin)
+            if now >= node.staleAt { noteStaleness(of: node, before: now) }
+            let kind: Event.Kind
+            if delivery == next {
+                kind = .deliver
+                count(kind, node)
+                deliver(node.deliveries.removeFirst(), to: node)
+            } else if processor == next {
+                kind = .processor
+                count(kind, node)
+                node.processorAt = .max
+                processorFree(node)
+            } else {
+                kind = .timer
+                count(kind, node)
+                timer(node)
+            }
+            if let oracle {
+                oracle(self, Event(at: now, node: node.index, kind: kind))
+                if brokenOff != nil { break }
+            }
+        }
+        if end > node.staleAt { noteStaleness(of: node, before: end - 1) }
     }
 }
