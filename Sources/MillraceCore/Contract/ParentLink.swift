@@ -111,6 +111,15 @@ struct ParentLink {
         }
     }
 
+    /// A shred came by contract. Answers whether the parent is on trial.
+    mutating func delivered(_ position: StreamPosition, now: Instant) -> Bool {
+        lastShredAt = now
+        hasDelivered = true
+        resetDebt()
+        if position > progress { progress = position }
+        return isOnTrial
+    }
+
     mutating func resetDebt() {
         owedSlices = 0
         owedShreds = 0

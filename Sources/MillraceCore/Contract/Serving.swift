@@ -22,6 +22,11 @@ final class Serving {
     private let windows: WindowStore?
     /// Peers with a child contract, in the order of their session slots.
     private(set) var children: [Peer] = []
+    /// What every shred looks at of each child, in the same order and side by side.
+    private var places: [ChildPlace] = []
+    /// The slice of the latest shred sent: the next child wants it too. Neither counted nor kept beyond a turn of `pump`, within
+    /// which no slice leaves the store.
+    private var latest: (key: SliceKey, record: Unmanaged<SliceRecord>)?
     /// Alternatives named in refusals.
     var alternatives: [AlternativePeer] = []
     /// Shreds are dealt out child by child; the first child changes, so that none is always last.
@@ -59,17 +64,29 @@ final class Serving {
         // Spec 60.4, rule 3: an older serial is a datagram that came late.
         if terms.serial < child.terms.serial { return }
         child.grant(terms, pacingKilobitsPerSecond: pace(terms), now: endpoint.now)
+        if let place = place(of: peer) { places[place].take(child) }
         endpoint.send(.accept(terms), to: peer)
     }
 
     func unsubscribe(serial: UInt32, from peer: Peer) {
         guard let child = peer.child, serial >= child.terms.serial else { return }
         child.end(serial: serial)
+        if let place = place(of: peer) { places[place].take(child) }
     }
 
     func disconnected(_ peer: Peer) {
-        children.removeAll { $0 === peer }
+        if let place = place(of: peer) {
+            children.remove(at: place)
+            places.remove(at: place)
+        }
         peer.child = nil
+    }
+
+    private func place(of peer: Peer) -> Int? { children.firstIndex { $0 === peer } }
+
+    /// Something waits for the child now, or its place says what is not so any more.
+    private func renew(_ peer: Peer) {
+        if let child = peer.child, let place = place(of: peer) { places[place].take(child) }
     }
 
     var childrenFree: Int { max(config.childrenMax - children.count, 0) }
@@ -81,6 +98,7 @@ final class Serving {
         peer.child = child
         let place = children.firstIndex { $0.session.index > peer.session.index } ?? children.count
         children.insert(peer, at: place)
+        places.insert(ChildPlace(peer, child), at: place)
         return child
     }
 
@@ -111,7 +129,9 @@ final class Serving {
 
     /// Every stripe that some child's contract has.
     var stripesOwed: StripeSet {
-        children.reduce(.empty) { $0.union($1.child?.terms.stripes ?? .empty) }
+        var owed = StripeSet.empty
+        for i in places.indices { owed = owed.union(places[i].stripes) }
+        return owed
     }
 
     /// A slice's header was verified (or made): owed to the children that take headers.
@@ -123,25 +143,42 @@ final class Serving {
     func forward(_ record: SliceRecord, _ shreds: StripeSet, withHeader: Bool = false) {
         let given = misconduct?.given(shreds, of: record.key) ?? shreds
         let withHeader = withHeader && misconduct?.givesHeader(of: record.key) ?? true
-        for peer in children {
-            guard let child = peer.child, child.isOwed(now: endpoint.now) else { continue }
-            if withHeader, child.owesSum() {
-                // Overdue when the slice before had no shred for it to follow.
-                if let before = child.sumOwed {
-                    queue(
-                        Work(key: before, shreds: .empty, withHeader: false, withSum: true, request: nil),
-                        for: child)
-                }
-                child.sumOwed = record.key
+        let isPastMiddle = isPastMiddle(shreds, of: record)
+        for i in places.indices {
+            let owed = given.intersection(places[i].stripes)
+            if owed.isEmpty, !withHeader, !(places[i].owesSum && isPastMiddle) { continue }
+            if places[i].child._withUnsafeGuaranteedRef({
+                queue(owed, of: record, withHeader: withHeader, isPastMiddle: isPastMiddle, for: $0)
+            }) {
+                places[i].isIdle = false
             }
-            let withSum = child.sumOwed == record.key && isPastMiddle(shreds, of: record)
-            if withSum { child.sumOwed = nil }
-            let work = Work(
-                key: record.key, shreds: given.intersection(child.terms.stripes),
-                withHeader: withHeader && child.terms.headers.atOnce,
-                withSum: withSum && misconduct?.givesHeader(of: record.key) ?? true, request: nil)
-            for _ in 0..<(misconduct?.copies ?? 1) { queue(work, for: child) }
+            places[i].owesSum = places[i].child._withUnsafeGuaranteedRef { $0.sumOwed != nil }
         }
+    }
+
+    /// Answers whether anything was queued.
+    private func queue(
+        _ owed: StripeSet, of record: SliceRecord, withHeader: Bool, isPastMiddle: Bool, for child: Child
+    ) -> Bool {
+        guard child.isOwed(now: endpoint.now) else { return false }
+        var isQueued = false
+        if withHeader, child.owesSum() {
+            // Overdue when the slice before had no shred for it to follow.
+            if let before = child.sumOwed {
+                queue(
+                    Work(key: before, shreds: .empty, withHeader: false, withSum: true, request: nil),
+                    for: child)
+                isQueued = true
+            }
+            child.sumOwed = record.key
+        }
+        let withSum = isPastMiddle && child.sumOwed == record.key
+        if withSum { child.sumOwed = nil }
+        let work = Work(
+            key: record.key, shreds: owed, withHeader: withHeader && child.terms.headers.atOnce,
+            withSum: withSum && misconduct?.givesHeader(of: record.key) ?? true, request: nil)
+        for _ in 0..<(misconduct?.copies ?? 1) { queue(work, for: child) }
+        return isQueued || work.count > 0
     }
 
     /// A sum of headers goes with the second half of its slice's shreds: far enough from the header for another burst of
@@ -179,6 +216,7 @@ final class Serving {
         let work = Work(key: record.key, shreds: held, withHeader: withHeader, request: request)
         // A slice of a coarser window is wanted next; a shred of c0 holds a replica up.
         let isQueued = key.cadence == .c0 ? child.repairs.append(work) : child.bulk.append(work)
+        renew(peer)
         if !isQueued {
             miss(request, asked, header: withHeader, peer)
         } else if !missing.isEmpty {
@@ -193,6 +231,7 @@ final class Serving {
             miss(request, .empty, header: true, peer)
             return
         }
+        defer { renew(peer) }
         var height = first
         // The frame's bound keeps `count` at 256 and heights below 2^48.
         let end = first + UInt64(count)
@@ -217,6 +256,7 @@ final class Serving {
         // What does not fit is asked for again.
         _ = child.bulk.append(
             Work(key: record.key, shreds: shreds, withHeader: withHeader, request: request))
+        renew(peer)
     }
 
     func miss(_ request: UInt16, _ shreds: StripeSet, header: Bool, _ peer: Peer) {
@@ -228,13 +268,19 @@ final class Serving {
 
     /// Sends as much as pace and buffers allow, child by child, so that equal datagrams to one address follow each other.
     func pump() {
-        if children.isEmpty { return }
-        firstChild = (firstChild + 1) % children.count
-        for i in 0..<children.count {
-            let peer = children[(firstChild + i) % children.count]
-            guard let child = peer.child else { continue }
-            pump(child, peer)
+        let count = places.count
+        if count == 0 { return }
+        firstChild = (firstChild + 1) % count
+        for turn in 0..<count {
+            let i = firstChild + turn < count ? firstChild + turn : firstChild + turn - count
+            if places[i].isIdle, endpoint.now < places[i].nextStatusAt { continue }
+            let place = places[i]
+            place.child._withUnsafeGuaranteedRef { child in
+                place.peer._withUnsafeGuaranteedRef { peer in pump(child, peer) }
+                places[i].take(child)
+            }
         }
+        latest = nil
     }
 
     private func pump(_ child: Child, _ peer: Peer) {
@@ -265,54 +311,99 @@ final class Serving {
     /// Sends one shred or header of the queue's front. 0 when that was not in the store any more; nil without a buffer.
     private func send(_ queue: inout WorkQueue, _ peer: Peer) -> Int? {
         guard var work = queue.next() else { return 0 }
-        guard let record = record(work.key) else {
+        if latest?.key != work.key {
+            latest = record(work.key).map { (work.key, Unmanaged.passUnretained($0)) }
+        }
+        guard let found = latest?.record else {
             queue.dropFront()
             return 0
         }
-        var sent = 0
+        guard let sent = found._withUnsafeGuaranteedRef({ send(&work, of: $0, peer) }) else { return nil }
+        queue.replaceFront(work)
+        return sent
+    }
+
+    private func send(_ work: inout Work, of record: SliceRecord, _ peer: Peer) -> Int? {
         if work.withHeader {
             guard
                 let count = endpoint.sendHeader(
                     record.assembler.headerBytes, isRepair: work.request != nil, to: peer)
             else { return nil }
             work.withHeader = false
-            sent = count
-        } else if work.shreds.isEmpty, work.withSum {
-            let sum = sums.sum(endingAt: record, in: store)
-            guard let count = endpoint.sendHeaderSum(sum, to: peer) else { return nil }
-            work.withSum = false
-            sent = count
-        } else if let index = work.shreds.first {
-            if let symbol = record.assembler.symbol(ofStripe: index) {
-                let count =
-                    misconduct?.forges ?? false
-                    ? Misconduct.forgedSymbol.withUnsafeBytes {
-                        endpoint.sendShred(
-                            record.key, index: index,
-                            symbol: UnsafeRawBufferPointer(rebasing: $0[..<min(symbol.count, $0.count)]),
-                            answering: work.request, to: peer)
-                    }
-                    : endpoint.sendShred(
-                        record.key, index: index, symbol: symbol, answering: work.request, to: peer)
-                guard let count else { return nil }
-                sent = count
-            }
-            work.shreds.remove(index)
+            return count
         }
-        queue.replaceFront(work)
-        return sent
+        if work.shreds.isEmpty, work.withSum {
+            guard let count = endpoint.sendHeaderSum(sums.sum(endingAt: record, in: store), to: peer) else {
+                return nil
+            }
+            work.withSum = false
+            return count
+        }
+        guard let index = work.shreds.first else { return 0 }
+        guard let symbol = record.assembler.symbol(ofStripe: index) else {
+            work.shreds.remove(index)
+            return 0
+        }
+        guard let count = send(symbol, index, of: record.key, answering: work.request, peer) else {
+            return nil
+        }
+        work.shreds.remove(index)
+        return count
+    }
+
+    private func send(
+        _ symbol: UnsafeRawBufferPointer, _ index: Int, of key: SliceKey, answering request: UInt16?,
+        _ peer: Peer
+    ) -> Int? {
+        guard misconduct?.forges ?? false else {
+            return endpoint.sendShred(key, index: index, symbol: symbol, answering: request, to: peer)
+        }
+        return Misconduct.forgedSymbol.withUnsafeBytes {
+            endpoint.sendShred(
+                key, index: index,
+                symbol: UnsafeRawBufferPointer(rebasing: $0[..<min(symbol.count, $0.count)]),
+                answering: request, to: peer)
+        }
     }
 
     // MARK: Time
 
     var nextDeadline: Instant? {
-        var deadline: Instant?
-        for peer in children {
-            guard let child = peer.child else { continue }
-            var next = child.nextStatusAt
-            if !child.isIdle { next = min(next, child.pacer.nextSend) }
-            deadline = min(deadline ?? next, next)
+        if places.isEmpty { return nil }
+        var deadline = Instant.distantFuture
+        for i in places.indices {
+            deadline = min(deadline, places[i].nextStatusAt)
+            if !places[i].isIdle {
+                deadline = min(deadline, places[i].child._withUnsafeGuaranteedRef { $0.pacer.nextSend })
+            }
         }
         return deadline
+    }
+}
+
+/// A child as the stream's way sees it: what every shred has to know of every child, on one line of memory. Not counted:
+/// `Serving.children` holds the peer, and the peer the child.
+private struct ChildPlace {
+    let peer: Unmanaged<Peer>
+    let child: Unmanaged<Child>
+    /// Of its contract.
+    private(set) var stripes = StripeSet.empty
+    private(set) var nextStatusAt = Instant.zero
+    /// Nothing waits for it.
+    var isIdle = true
+    /// A sum of headers waits for the second half of its slice.
+    var owesSum = false
+
+    init(_ peer: Peer, _ child: Child) {
+        self.peer = Unmanaged.passUnretained(peer)
+        self.child = Unmanaged.passUnretained(child)
+        take(child)
+    }
+
+    mutating func take(_ child: Child) {
+        stripes = child.terms.stripes
+        nextStatusAt = child.nextStatusAt
+        isIdle = child.isIdle
+        owesSum = child.sumOwed != nil
     }
 }

@@ -28,7 +28,8 @@ final class Endpoint {
     private var pool = BufferPool(slots: Endpoint.buffersMax)
     private var datagrams = Ring<OutgoingDatagram>(minimumCapacity: Endpoint.buffersMax)
     private var events = Ring<CoreEvent>(minimumCapacity: Endpoint.eventsMax)
-    private var withOpenDatagram: [Peer] = []
+    /// Not counted: `remove` takes out who goes.
+    private var withOpenDatagram: [Unmanaged<Peer>] = []
 
     init(sessions: SessionTable, payloads: PayloadForm, now: Instant) {
         self.sessions = sessions
@@ -89,8 +90,9 @@ final class Endpoint {
         let index = Int(peer.session.index)
         if index < peers.count, peers[index] === peer { peers[index] = nil }
         connected.removeAll { $0 === peer }
+        peer.isGone = true
         scores.remember(peer.key, peer.score, now: now)
-        withOpenDatagram.removeAll { $0 === peer }
+        forgetOpenDatagram(of: peer)
         if let open = peer.open {
             uncount(pool.bytes(of: open), count: peer.openCount)
             pool.release(open)
@@ -252,6 +254,10 @@ final class Endpoint {
             count: peer.openCount)
     }
 
+    private func forgetOpenDatagram(of peer: Peer) {
+        withOpenDatagram.removeAll { $0.toOpaque() == Unmanaged.passUnretained(peer).toOpaque() }
+    }
+
     /// Opens a datagram with at least `room` bytes free; closes the current one if it is too full.
     private func prepare(_ peer: Peer, room: Int) -> Bool {
         if peer.open != nil {
@@ -259,7 +265,7 @@ final class Endpoint {
             close(peer)
             // It keeps its place among those with an open datagram.
             guard let handle = pool.take() else {
-                withOpenDatagram.removeAll { $0 === peer }
+                forgetOpenDatagram(of: peer)
                 return false
             }
             peer.open = handle
@@ -267,11 +273,12 @@ final class Endpoint {
             peer.openLeftOut = 0
             return true
         }
-        guard let handle = pool.take() else { return false }
+        // Nothing is sent to who has gone, and nobody would keep it alive until then.
+        guard !peer.isGone, let handle = pool.take() else { return false }
         peer.open = handle
         peer.openCount = 0
         peer.openLeftOut = 0
-        withOpenDatagram.append(peer)
+        withOpenDatagram.append(Unmanaged.passUnretained(peer))
         return true
     }
 
@@ -300,13 +307,14 @@ final class Endpoint {
 
     /// Hands out every datagram being filled.
     func flush() {
-        for peer in withOpenDatagram { close(peer) }
+        if withOpenDatagram.isEmpty { return }
+        for i in withOpenDatagram.indices { withOpenDatagram[i]._withUnsafeGuaranteedRef { close($0) } }
         withOpenDatagram.removeAll(keepingCapacity: true)
     }
 
     /// Hands out what the sessions themselves have to say: handshakes and keepalives.
     func flushSessions() {
-        while let handle = pool.take() {
+        while sessions.hasDatagrams, let handle = pool.take() {
             guard let (count, address) = sessions.nextDatagram(into: pool.bytes(of: handle)) else {
                 pool.release(handle)
                 return

@@ -46,6 +46,9 @@ final class Peer {
     /// No address is probed before this: it answered with a token that was never sent.
     var pathBlockedUntil = Instant.zero
 
+    /// Its session has ended, and nothing knows it any more.
+    var isGone = false
+
     var offences = 0
     var bytesReceived: UInt64 = 0
     var bytesSent: UInt64 = 0

@@ -17,6 +17,8 @@ final class SliceStore {
 
     let pool: SlicePool
     private var table: [HeightEntry?]
+    /// The slice asked for last: shreds come slice by slice.
+    private var latest: SliceRecord?
     /// The lowest height that may be held; 0 until the first slice comes.
     private(set) var floor: UInt64 = 0
     /// The highest height held.
@@ -56,9 +58,12 @@ final class SliceStore {
     }
 
     func record(_ key: SliceKey) -> SliceRecord? {
+        if let latest, latest.key == key { return latest }
         guard key.cadence == .c0, let entry = entry(key.firstHeight), Int(key.index) < entry.slices.count
         else { return nil }
-        return entry.slices[Int(key.index)]
+        guard let record = entry.slices[Int(key.index)] else { return nil }
+        latest = record.key == key ? record : nil
+        return record
     }
 
     /// The slice before `record` in the chain, if it is held.
@@ -170,6 +175,7 @@ final class SliceStore {
             floor = height + 1
             return
         }
+        latest = nil
         for record in entry.slices {
             guard let record else { continue }
             bytes -= symbolBytes(record)

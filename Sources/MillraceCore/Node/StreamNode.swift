@@ -115,7 +115,7 @@ final class StreamNode {
                 return
             }
             // A frame may have ended the session.
-            guard endpoint.peer(peer.session) === peer else {
+            guard !peer.isGone else {
                 endpoint.statistics.received.ignored &+= UInt64(plaintext.count - reader.offset)
                 return
             }
@@ -445,7 +445,7 @@ final class StreamNode {
         if let sessions = endpoint.sessions.nextDeadline { deadline = min(deadline, sessions) }
         if let serving = serving?.nextDeadline { deadline = min(deadline, serving) }
         if let following { deadline = min(deadline, following.nextDeadline) }
-        return min(deadline, membership.nextDeadline, evidence.nextDeadline)
+        return min(min(deadline, membership.nextDeadline), evidence.nextDeadline)
     }
 
     // MARK: Out

@@ -51,6 +51,8 @@ final class Following {
     /// Parity in hand of slices from `next` on: while there is none, there is nothing to solve.
     var equations = 0
     var solver = WindowSolver()
+    /// Slices in a row before `next` that are whole: so many as a window has at most.
+    var wholeRun = 0
     /// With what the oldest gap was last tried, in vain.
     struct Tried: Equatable {
         var next: UInt64 = 0
@@ -562,6 +564,7 @@ final class Following {
     func pass(through height: UInt64, now: Instant) {
         guard height >= next else { return }
         next = height + 1
+        wholeRun = 0
         nextSince = now
         unavailableSince = nil
         early.dropBelow(next)
@@ -617,13 +620,9 @@ final class Following {
         if let request {
             answered(request, key, index: index, now: now)
         } else {
-            parents[i].lastShredAt = now
-            parents[i].hasDelivered = true
-            parents[i].resetDebt()
-            let position = StreamPosition(key, shred: index)
-            if position > parents[i].progress { parents[i].progress = position }
+            let isOnTrial = parents[i].delivered(StreamPosition(key, shred: index), now: now)
             noteArrival(i, of: key.firstHeight, now: now)
-            if parents[i].isOnTrial { triedShred(i, now: now) }
+            if isOnTrial { triedShred(i, now: now) }
         }
         if let record = store.record(key) {
             store(symbol, index: index, in: record, from: peer, now: now, isRepair: request != nil)
@@ -779,6 +778,7 @@ final class Following {
             let heights = Int(entry.lastHeight - entry.firstHeight + 1)
             shredsPerHeight16 += (shreds * 16 / heights - shredsPerHeight16) / 4
             for record in entry.slices { equations -= record?.equations ?? 0 }
+            wholeRun = min(wholeRun + entry.slices.count, WireLimits.windowSpanMax - 1)
             next = entry.lastHeight + 1
         }
         if next != before {

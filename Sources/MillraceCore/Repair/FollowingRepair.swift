@@ -292,6 +292,7 @@ extension Following {
             for record in entry.slices { equations -= record?.equations ?? 0 }
             next = entry.lastHeight + 1
         }
+        wholeRun = 0
         nextSince = now
         unavailableSince = nil
         early.dropBelow(next)

@@ -90,21 +90,32 @@ extension Following {
     /// Whether the group from `first` to `last` could be solved; what it completes is finished.
     private func solve(from first: SliceRecord, through last: SliceRecord, now: Instant) -> Bool {
         var slices: [SliceAssembler] = []
-        for before in store.window(before: first) {
-            guard before.isComplete else { break }
-            slices.append(before.assembler)
+        let known: Int
+        if endpoint.payloads == .byReference, first.key.firstHeight == next, first.key.index == 0 {
+            // It is enough to know that they are here.
+            known = wholeRun
+        } else {
+            for before in store.window(before: first) {
+                guard before.isComplete else { break }
+                slices.append(before.assembler)
+            }
+            slices.reverse()
+            known = slices.count
         }
-        slices.reverse()
-        let known = slices.count
-        var group: [SliceRecord] = []
+        let before = slices.count
         var slice: SliceRecord? = first
         while let current = slice {
-            group.append(current)
             slices.append(current.assembler)
             slice = current === last ? nil : store.next(of: current)
         }
-        guard solver.solve(slices, from: known, payloads: endpoint.payloads) else { return false }
-        for record in group where !record.isComplete { finish(record, now: now) }
+        guard solver.solve(slices, from: before, known: known, payloads: endpoint.payloads) else {
+            return false
+        }
+        slice = first
+        while let current = slice {
+            slice = current === last ? nil : store.next(of: current)
+            if !current.isComplete { finish(current, now: now) }
+        }
         return true
     }
 

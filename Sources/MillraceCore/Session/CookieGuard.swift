@@ -106,6 +106,9 @@ struct CookieGuard {
         return true
     }
 
+    /// Whether `popReply` has something to do.
+    var hasReplies: Bool { !replies.isEmpty }
+
     mutating func popReply() -> Reply? {
         guard nextReply < replies.count else {
             if nextReply > 0 {

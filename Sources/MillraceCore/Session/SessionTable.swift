@@ -141,9 +141,9 @@ public final class SessionTable {
         let isGreatest = store.mark(counter, at: place)
         counters.datagramsOpened += 1
         let slot = Int(store[place].slot)
-        sessions[slot].arrivals.expected &+= store[place].window.next - before
-        sessions[slot].arrivals.genuine &+= 1
-        guard noteGenuine(slot: slot, place: place, from: from, isGreatest: isGreatest) else {
+        let isSettled = sessions[slot].came(
+            expected: store[place].window.next - before, under: place, from: from, at: clock)
+        guard isSettled || noteGenuine(slot: slot, place: place, from: from, isGreatest: isGreatest) else {
             return .ignored(.crowded)
         }
         return .frames(id(of: slot), range: Self.headerBytes..<(datagram.count - Self.tagBytes))
@@ -151,7 +151,6 @@ public final class SessionTable {
 
     /// A genuine datagram came under the keys at `place`. False when its session is one too many and gone.
     private func noteGenuine(slot: Int, place: Int, from: PeerAddress, isGreatest: Bool) -> Bool {
-        sessions[slot].lastReceived = clock
         if sessions[slot].next == place {
             // The initiator uses the new keys, so we may too. The old ones stay for what is under way.
             if let old = sessions[slot].previous { store.release(old) }
@@ -261,6 +260,9 @@ public final class SessionTable {
     // MARK: Outputs
 
     public func nextEvent() -> SessionEvent? { events.popFirst() }
+
+    /// Whether `nextDatagram` may have something.
+    var hasDatagrams: Bool { !work.isEmpty || cookies.hasReplies }
 
     /// The next handshake message or keepalive, written to `buffer`, which must hold 152 bytes.
     public func nextDatagram(into buffer: UnsafeMutableRawBufferPointer) -> (count: Int, to: PeerAddress)? {

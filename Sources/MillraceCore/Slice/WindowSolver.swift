@@ -29,9 +29,12 @@ struct WindowSolver {
     private var equations: [Equation] = []
 
     /// Solves for all data missing from `slices[first...]`, which follow each other in the chain; those before `first` are
-    /// whole. False, and nothing changed, when the equations in hand do not determine it.
-    mutating func solve(_ slices: [SliceAssembler], from first: Int, payloads: PayloadForm) -> Bool {
-        collect(slices, from: first)
+    /// whole. False, and nothing changed, when the equations in hand do not determine it. By reference these need not be
+    /// given: `known` says how many there are.
+    mutating func solve(
+        _ slices: [SliceAssembler], from first: Int, known: Int? = nil, payloads: PayloadForm
+    ) -> Bool {
+        collect(slices, from: first, known: known ?? first)
         if unknowns.isEmpty { return true }
         guard unknowns.count <= LinearSystem.unknownsMax, equations.count >= unknowns.count else {
             return false
@@ -58,7 +61,7 @@ struct WindowSolver {
         return true
     }
 
-    private mutating func collect(_ slices: [SliceAssembler], from first: Int) {
+    private mutating func collect(_ slices: [SliceAssembler], from first: Int, known: Int) {
         unknowns.removeAll(keepingCapacity: true)
         equations.removeAll(keepingCapacity: true)
         for s in first..<slices.count {
@@ -67,7 +70,7 @@ struct WindowSolver {
                 unknowns.append(Unknown(slice: s, stripe: missing.trailingZeroBitCount))
                 missing &= missing - 1
             }
-            guard Self.isUsable(slices, s) else { continue }
+            guard Self.isUsable(slices, s, wholeBefore: s - first + known) else { continue }
             var parity = slices[s].have >> UInt64(WireLimits.firstParityStripe)
             while parity != 0, equations.count < LinearSystem.equationsMax {
                 equations.append(Equation(slice: s, parity: parity.trailingZeroBitCount))
@@ -77,11 +80,12 @@ struct WindowSolver {
     }
 
     /// Whether the whole window of slice `s` is there and its symbols are no longer than its parity.
-    private static func isUsable(_ slices: [SliceAssembler], _ s: Int) -> Bool {
-        let header = slices[s].header
-        let span = Int(header.windowSpan)
-        guard span <= s + 1 else { return false }
-        return slices[(s - span + 1)...s].allSatisfy { $0.header.symbolBytes <= header.parityBytes }
+    private static func isUsable(_ slices: [SliceAssembler], _ s: Int, wholeBefore: Int) -> Bool {
+        let span = Int(slices[s].header.windowSpan)
+        let parityBytes = slices[s].header.parityBytes
+        guard span <= wholeBefore + 1 else { return false }
+        for i in max(s - span + 1, 0)...s where slices[i].header.symbolBytes > parityBytes { return false }
+        return true
     }
 
     /// The bytes: what is known of each equation is taken off its parity, and the combinations give the symbols.
