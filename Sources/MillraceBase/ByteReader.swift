@@ -12,40 +12,41 @@ public enum ByteError: Error, Equatable, Sendable {
 }
 
 public struct ByteReader: ~Escapable {
-    let bytes: RawSpan
+    @usableFromInline let bytes: RawSpan
     /// Bytes consumed so far; never above the count.
-    public private(set) var offset: Int
+    @inlinable public var offset: Int { consumed }
+    @usableFromInline var consumed: Int
 
     @_lifetime(copy bytes)
-    public init(_ bytes: RawSpan) {
+    @inlinable public init(_ bytes: RawSpan) {
         self.bytes = bytes
-        offset = 0
+        consumed = 0
     }
 
-    public var remaining: Int { bytes.byteCount - offset }
-    public var isAtEnd: Bool { offset == bytes.byteCount }
+    @inlinable public var remaining: Int { bytes.byteCount - consumed }
+    @inlinable public var isAtEnd: Bool { consumed == bytes.byteCount }
 
-    @inline(__always) @_lifetime(self: copy self)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
     mutating func fixed<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) throws(ByteError) -> T {
         let width = MemoryLayout<T>.size
         guard remaining >= width else { throw .truncated }
-        let value = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: T.self)
-        offset += width
+        let value = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: consumed, as: T.self)
+        consumed += width
         return T(littleEndian: value)
     }
 
     @_lifetime(self: copy self)
-    public mutating func u8() throws(ByteError) -> UInt8 { try fixed(UInt8.self) }
+    @inlinable public mutating func u8() throws(ByteError) -> UInt8 { try fixed(UInt8.self) }
     @_lifetime(self: copy self)
-    public mutating func u16() throws(ByteError) -> UInt16 { try fixed(UInt16.self) }
+    @inlinable public mutating func u16() throws(ByteError) -> UInt16 { try fixed(UInt16.self) }
     @_lifetime(self: copy self)
-    public mutating func u32() throws(ByteError) -> UInt32 { try fixed(UInt32.self) }
+    @inlinable public mutating func u32() throws(ByteError) -> UInt32 { try fixed(UInt32.self) }
     @_lifetime(self: copy self)
-    public mutating func u64() throws(ByteError) -> UInt64 { try fixed(UInt64.self) }
+    @inlinable public mutating func u64() throws(ByteError) -> UInt64 { try fixed(UInt64.self) }
 
     /// An unsigned LEB128 number below 2^64, at most ten bytes, minimal.
     @_lifetime(self: copy self)
-    public mutating func varint() throws(ByteError) -> UInt64 {
+    @inlinable public mutating func varint() throws(ByteError) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while true {
@@ -72,8 +73,8 @@ public struct ByteReader: ~Escapable {
     @_lifetime(self: copy self)
     public mutating func word() throws(ByteError) -> U256 {
         guard remaining >= 32 else { throw .truncated }
-        let at = offset
-        offset += 32
+        let at = consumed
+        consumed += 32
         return bytes.withUnsafeBytes { U256(bigEndian: $0.baseAddress! + at) }
     }
 
@@ -83,17 +84,17 @@ public struct ByteReader: ~Escapable {
     @_lifetime(self: copy self)
     public mutating func address() throws(ByteError) -> Address {
         guard remaining >= 20 else { throw .truncated }
-        let at = offset
-        offset += 20
+        let at = consumed
+        consumed += 20
         return bytes.withUnsafeBytes { Address(bytes: $0.baseAddress! + at) }
     }
 
     /// The next `count` bytes, lent.
     @_lifetime(copy self)
-    public mutating func span(_ count: Int) throws(ByteError) -> RawSpan {
+    @inlinable public mutating func span(_ count: Int) throws(ByteError) -> RawSpan {
         guard count >= 0, remaining >= count else { throw .truncated }
-        let part = bytes.extracting(offset..<(offset + count))
-        offset += count
+        let part = bytes.extracting(consumed..<(consumed + count))
+        consumed += count
         return part
     }
 
@@ -101,8 +102,8 @@ public struct ByteReader: ~Escapable {
     @_lifetime(self: copy self)
     public mutating func array(_ count: Int) throws(ByteError) -> [UInt8] {
         guard count >= 0, remaining >= count else { throw .truncated }
-        let at = offset
-        offset += count
+        let at = consumed
+        consumed += count
         return bytes.withUnsafeBytes { Array($0[at..<(at + count)]) }
     }
 }

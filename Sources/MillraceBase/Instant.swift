@@ -10,8 +10,9 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
 
     @inlinable public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
-    public static let zero = Instant(nanoseconds: 0)
-    public static let distantFuture = Instant(nanoseconds: .max)
+    // Computed, here and below: a stored constant is a call in another module.
+    @inlinable public static var zero: Instant { Instant(nanoseconds: 0) }
+    @inlinable public static var distantFuture: Instant { Instant(nanoseconds: .max) }
 
     @inlinable public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 
@@ -43,7 +44,7 @@ public struct Interval: Hashable, Comparable, Sendable, BitwiseCopyable {
 
     @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-    public static let zero = Interval(nanoseconds: 0)
+    @inlinable public static var zero: Interval { Interval(nanoseconds: 0) }
 
     @inlinable public static func nanoseconds(_ n: Int64) -> Interval { Interval(nanoseconds: n) }
     @inlinable public static func microseconds(_ n: Int64) -> Interval { scaled(n, 1_000) }

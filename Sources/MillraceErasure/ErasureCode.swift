@@ -18,7 +18,7 @@ public struct ErasureCode: Hashable, Sendable, BitwiseCopyable {
     public static let dataCountMax = 32
     public static let parityCountMax = 16
     /// The stripe of parity symbol 0. Data symbols have stripes 0…31.
-    public static let firstParityStripe = 32
+    @inlinable public static var firstParityStripe: Int { 32 }
 
     public let dataCount: Int
     public let parityCount: Int
@@ -36,15 +36,15 @@ public struct ErasureCode: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// The bytes the caller owes.
-    public var totalBytes: Int { (dataCount + parityCount) * symbolBytes }
+    @inlinable public var totalBytes: Int { (dataCount + parityCount) * symbolBytes }
 
     /// The stripes of all symbols, one bit each: bit i for data i, bit 32 + j for parity j.
-    public var allStripes: UInt64 { dataStripes | (UInt64(1) << UInt64(parityCount) - 1) << 32 }
+    @inlinable public var allStripes: UInt64 { dataStripes | (UInt64(1) << UInt64(parityCount) - 1) << 32 }
     /// The stripes of the data symbols.
-    public var dataStripes: UInt64 { UInt64(1) << UInt64(dataCount) - 1 }
+    @inlinable public var dataStripes: UInt64 { UInt64(1) << UInt64(dataCount) - 1 }
 
     /// Where the symbol of `stripe` lies among the symbols; nil when this slice has no such stripe.
-    public func position(ofStripe stripe: Int) -> Int? {
+    @inlinable public func position(ofStripe stripe: Int) -> Int? {
         if stripe >= 0 && stripe < dataCount { return stripe }
         let parity = stripe &- Self.firstParityStripe
         return parity >= 0 && parity < parityCount ? dataCount + parity : nil

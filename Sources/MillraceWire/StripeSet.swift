@@ -4,17 +4,17 @@ public struct StripeSet: Hashable, Sendable, BitwiseCopyable {
     /// Bit `i` says that stripe `i` is in the set. Bits 48…63 are zero.
     public var bits: UInt64
 
-    public static let stripesMax = 48
-    public static let dataStripesMax = 32
-    public static let parityStripesMax = 16
+    @inlinable public static var stripesMax: Int { 48 }
+    @inlinable public static var dataStripesMax: Int { 32 }
+    @inlinable public static var parityStripesMax: Int { 16 }
 
     /// Bits above 47 are dropped.
     @inlinable public init(bits: UInt64) { self.bits = bits & 0xFFFF_FFFF_FFFF }
 
-    public static let empty = StripeSet(bits: 0)
-    public static let all = StripeSet(bits: .max)
-    public static let allData = StripeSet(bits: 0xFFFF_FFFF)
-    public static let allParity = StripeSet(bits: 0xFFFF_0000_0000)
+    @inlinable public static var empty: StripeSet { StripeSet(bits: 0) }
+    @inlinable public static var all: StripeSet { StripeSet(bits: .max) }
+    @inlinable public static var allData: StripeSet { StripeSet(bits: 0xFFFF_FFFF) }
+    @inlinable public static var allParity: StripeSet { StripeSet(bits: 0xFFFF_0000_0000) }
 
     /// The shreds a slice of `dataCount` data and `parityCount` parity shreds has. Counts above the maxima are clamped.
     @inlinable public static func shreds(dataCount: Int, parityCount: Int) -> StripeSet {
