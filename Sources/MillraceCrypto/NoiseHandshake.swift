@@ -23,6 +23,14 @@ public enum NoiseError: Error, Equatable, Sendable {
     case notGenuine
 }
 
+/// How both sides of a handshake come by a secret.
+package enum KeyAgreement: Sendable, BitwiseCopyable {
+    case curve25519
+    /// Not at all: anybody could compute it. For simulations whose datagrams are not encrypted either; a thousand nodes' handshakes
+    /// take a second on the curve.
+    case standIn
+}
+
 public struct NoiseHandshake: Sendable, BitwiseCopyable {
     public enum Pattern: Sendable, BitwiseCopyable { case ik, xx }
     public enum Role: Sendable, BitwiseCopyable { case initiator, responder }
@@ -33,6 +41,7 @@ public struct NoiseHandshake: Sendable, BitwiseCopyable {
     public let role: Role
     private let identity: StaticKeyPair
     private let ephemeral: StaticKeyPair
+    private let agreement: KeyAgreement
     private var remoteEphemeral: PublicKey?
     /// The peer's key: known from the start to an IK initiator, learnt from a message by the others.
     public private(set) var remoteStatic: PublicKey?
@@ -46,6 +55,15 @@ public struct NoiseHandshake: Sendable, BitwiseCopyable {
         remoteStatic: PublicKey? = nil,
         ephemeral: StaticKeyPair
     ) {
+        self.init(
+            pattern: pattern, role: role, prologue: prologue, identity: identity, remoteStatic: remoteStatic,
+            ephemeral: ephemeral, agreement: .curve25519)
+    }
+
+    package init(
+        pattern: Pattern, role: Role, prologue: [UInt8], identity: StaticKeyPair,
+        remoteStatic: PublicKey?, ephemeral: StaticKeyPair, agreement: KeyAgreement
+    ) {
         precondition(
             (remoteStatic != nil) == (pattern == .ik && role == .initiator),
             "an IK initiator, and nobody else, begins with the peer's key")
@@ -54,6 +72,7 @@ public struct NoiseHandshake: Sendable, BitwiseCopyable {
         self.identity = identity
         self.remoteStatic = remoteStatic
         self.ephemeral = ephemeral
+        self.agreement = agreement
         switch pattern {
         case .ik: symmetric = NoiseSymmetricState(protocolName: "Noise_IK_25519_ChaChaPoly_SHA256")
         case .xx: symmetric = NoiseSymmetricState(protocolName: "Noise_XX_25519_ChaChaPoly_SHA256")
@@ -148,7 +167,10 @@ public struct NoiseHandshake: Sendable, BitwiseCopyable {
         case .se: (ours, theirs) = initiates ? (identity, remoteEphemeral) : (ephemeral, remoteStatic)
         case .e, .s: preconditionFailure("\(token) is not a Diffie-Hellman")
         }
-        guard let theirs, let secret = ours.sharedSecret(with: theirs) else { throw .badKey }
+        guard let theirs else { throw .badKey }
+        let agreed =
+            agreement == .standIn ? ours.standInSecret(with: theirs) : ours.sharedSecret(with: theirs)
+        guard let secret = agreed else { throw .badKey }
         symmetric.mixKey(secret)
     }
 

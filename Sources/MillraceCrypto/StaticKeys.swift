@@ -55,6 +55,12 @@ public struct StaticKeyPair: Sendable, BitwiseCopyable {
         }
     }
 
+    /// A pair whose public key is no point of the curve: for handshakes by `KeyAgreement.standIn`.
+    package init(standIn privateKey: Hash32) {
+        self.privateKey = privateKey
+        publicKey = PublicKey(Blake2b.hash(privateKey.bytes))
+    }
+
     /// The pair of 32 private bytes; nil for another count.
     public init?(privateKey: [UInt8]) {
         guard let hash = Hash32(privateKey) else { return nil }
@@ -63,6 +69,11 @@ public struct StaticKeyPair: Sendable, BitwiseCopyable {
 
     /// The 32 private bytes, for a key file.
     public var privateKeyBytes: [UInt8] { privateKey.bytes }
+
+    /// What stands for the shared secret where nothing is secret: a function of both public keys, in either order.
+    func standInSecret(with other: PublicKey) -> Hash32 {
+        Blake2b.hash(min(publicKey, other).bytes + max(publicKey, other).bytes)
+    }
 
     /// The secret shared with the holder of `other`, or nil when it would be all zero (a key of small order).
     func sharedSecret(with other: PublicKey) -> Hash32? {

@@ -44,6 +44,8 @@ public struct SessionConfig: Sendable {
     public var idleTimeout = Interval.seconds(20)
     /// Datagrams have their session's framing and length but are neither encrypted nor checked (`PayloadForm.byReference`).
     package var leavesDatagramsOpen = false
+    /// Then handshakes need no curve either.
+    var agreement: KeyAgreement { leavesDatagramsOpen ? .standIn : .curve25519 }
 
     public init(identity: StaticKeyPair, prologue: [UInt8], startMicroseconds: UInt64) {
         self.identity = identity

@@ -39,6 +39,12 @@ extension SessionTable {
         return id(of: slot)
     }
 
+    private func freshKeys() -> StaticKeyPair {
+        let secret = secrets.next32()
+        return config.agreement == .standIn
+            ? StaticKeyPair(standIn: secret) : StaticKeyPair(privateKey: secret)
+    }
+
     /// Makes a fresh init for a connecting session or for the rekey of an established one. False when it cannot.
     func begin(_ slot: Int, giveUpAt: Instant, attempts: Int, startedAt: Instant) -> Bool {
         if let old = pending[slot] {
@@ -50,7 +56,7 @@ extension SessionTable {
         let isIK = session.peer != .unknown
         var noise = NoiseHandshake(
             pattern: isIK ? .ik : .xx, role: .initiator, prologue: config.prologue, identity: config.identity,
-            remoteStatic: isIK ? session.peer : nil, ephemeral: StaticKeyPair(privateKey: secrets.next32()))
+            remoteStatic: isIK ? session.peer : nil, ephemeral: freshKeys(), agreement: config.agreement)
         let replaces = session.state == .established ? session.current.map { store[$0].remoteID } ?? 0 : 0
         let payload =
             isIK
@@ -130,7 +136,8 @@ extension SessionTable {
         guard isTaken else { return .ignored(.rateLimited) }
         var noise = NoiseHandshake(
             pattern: type == .ikInit ? .ik : .xx, role: .responder, prologue: config.prologue,
-            identity: config.identity, ephemeral: StaticKeyPair(privateKey: secrets.next32()))
+            identity: config.identity, remoteStatic: nil, ephemeral: freshKeys(),
+            agreement: config.agreement)
         guard let payload = try? noise.read(HandshakeWire.noise(datagram, type)) else {
             return .ignored(.notGenuine)
         }
