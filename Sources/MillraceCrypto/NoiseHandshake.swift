@@ -26,8 +26,8 @@ public enum NoiseError: Error, Equatable, Sendable {
 /// How both sides of a handshake come by a secret.
 package enum KeyAgreement: Sendable, BitwiseCopyable {
     case curve25519
-    /// Not at all: anybody could compute it. For simulations whose datagrams are not encrypted either; a thousand nodes' handshakes
-    /// take a second on the curve.
+    /// Not at all: anybody could compute it. For simulations whose datagrams are not encrypted either; a thousand nodes'
+    /// handshakes take a second on the curve.
     case standIn
 }
 

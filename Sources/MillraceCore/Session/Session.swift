@@ -45,8 +45,8 @@ struct Session: BitwiseCopyable {
     /// Whether an entry for this slot stands in the queue of outgoing work; outlives the session.
     var isQueued = false
 
-    /// A genuine datagram came under the keys at `place`; `numbers` of the peer's became known by it. Answers whether that is all:
-    /// the keys are those in use, and it came from where the peer is.
+    /// A genuine datagram came under the keys at `place`; `numbers` of the peer's became known by it. Answers whether that is
+    /// all: the keys are those in use, and it came from where the peer is.
     mutating func came(expected numbers: UInt64, under place: Int, from: PeerAddress, at now: Instant) -> Bool
     {
         arrivals.expected &+= numbers

@@ -1,7 +1,7 @@
-/// Datagrams under way: where from, where to, and the bytes that are really there. Slots are used again. A shred whose symbol is
-/// known by reference has some thirty bytes: they lie behind the flight's record, on one line of memory with it, because a
-/// thousand nodes' datagrams are long out of the nearest caches when they arrive. A header with its hashes has a few hundred, and a
-/// datagram in full 1,232: those lie in slabs of their own.
+/// Datagrams under way: where from, where to, and the bytes that are really there. Slots are used again. A shred whose symbol
+/// is known by reference has some thirty bytes: they lie behind the flight's record, on one line of memory with it, because
+/// a thousand nodes' datagrams are long out of the nearest caches when they arrive. A header with its hashes has a few
+/// hundred, and a datagram in full 1,232: those lie in slabs of their own.
 ///
 /// A flight is owned by the one event that names it; whoever takes that event gives the flight back.
 

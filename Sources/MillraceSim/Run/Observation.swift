@@ -111,8 +111,8 @@ extension Simulation {
         return UInt32(clamping: (now - newest) / 1_000)
     }
 
-    /// How old a replica's state is at every seal up to and at `time` that has not been noted: called before anything that happens
-    /// to it at such a time.
+    /// How old a replica's state is at every seal up to and at `time` that has not been noted: called before anything that
+    /// happens to it at such a time.
     func noteStaleness(of node: SimNode, before time: UInt64) {
         guard node.role == .replica else {
             node.staleAt = .max

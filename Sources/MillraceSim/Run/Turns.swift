@@ -178,7 +178,8 @@ extension Simulation {
         return (min(regular, fault), fault <= regular || (regular - origin) % sampleStep == 0)
     }
 
-    /// When a turn that begins at the boundary `time` ends: at the node's own next boundary, or where something looks at all nodes.
+    /// When a turn that begins at the boundary `time` ends: at the node's own next boundary, or where something looks at all
+    /// nodes.
     private func turnEnd(of node: SimNode, from time: UInt64) -> UInt64 {
         let origin = NodeClock.start.nanoseconds
         let regular = origin + ((time - origin) / node.turnLength + 1) * node.turnLength
