@@ -15,7 +15,7 @@ public struct SliceKey: Hashable, Comparable, Sendable, BitwiseCopyable {
     }
 
     public static func < (a: SliceKey, b: SliceKey) -> Bool {
-        if a.cadence != b.cadence { return a.cadence.rawValue < b.cadence.rawValue }
+        if a.cadence != b.cadence { return a.cadence < b.cadence }
         if a.firstHeight != b.firstHeight { return a.firstHeight < b.firstHeight }
         return a.index < b.index
     }

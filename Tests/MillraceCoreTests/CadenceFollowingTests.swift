@@ -27,8 +27,8 @@ private struct Network {
         relays = (0..<count).map { [mesh, sequencer] in mesh.addRelay("relay\($0)", parents: [sequencer]) }
     }
 
-    func replica(_ name: String, _ wire: WireParameters) -> Mesh.Node {
-        let replica = mesh.addReplica(name, parents: relays)
+    func replica(_ name: String, _ wire: WireParameters, cadence: Cadence? = nil) -> Mesh.Node {
+        let replica = mesh.addReplica(name, parents: relays) { $0.following.cadence = cadence }
         link(replica, wire)
         return replica
     }
@@ -126,6 +126,28 @@ extension Mesh.Node {
         #expect(network.behind(replica) < 20)
         #expect(replica.core.statistics.cadence == .c0)
         #expect(replica.core.statistics.windowsApplied > 0)
+        try mesh.finish()
+        expectSame(network, [replica])
+    }
+
+    @Test(arguments: [Cadence.c1, .c2, .c3])
+    func `one who is told its cadence follows that one, whatever its line carries`(told: Cadence) throws {
+        let network = Network(seed: 5)
+        let mesh = network.mesh
+        let line = WireParameters(delay: .milliseconds(20), megabitsPerSecond: 5)
+        let replica = network.replica("replica", line, cadence: told)
+        mesh.run(for: .milliseconds(300))
+        try mesh.run(heights: 2_345, transactions: 6)
+        #expect(network.behind(replica) <= told.heights + 30)
+        #expect(replica.core.statistics.cadence == told)
+        let finer = replica.events.count {
+            if case .applied(let block) = $0 {
+                block.cadence < told && block.lastHeight > told.heights
+            } else {
+                false
+            }
+        }
+        #expect(finer == 0)
         try mesh.finish()
         expectSame(network, [replica])
     }

@@ -48,6 +48,25 @@ private func series(seconds: Int, lag: (Double) -> Double) -> LagSeries {
     #expect(LagSeries().percentile(permille: 990) == 0)
 }
 
+@Test func `windows of ten seconds keep up as long as each is here before the next is over`() {
+    // One sample a window, each 6 s after its last height; then one more than a window late; then later and later.
+    func windows(_ lag: (Int) -> Int) -> LagSeries {
+        var series = LagSeries()
+        for n in 0..<12 {
+            series.append(
+                sealedAtMicroseconds: UInt64(n + 1) * 10_000_000, lagMicroseconds: Int64(lag(n)) * 1_000)
+        }
+        return series
+    }
+    let steady = windows { 6_000 + $0 % 3 * 100 }
+    #expect(steady.judge(heightsBehind: 1_900, complete: true, cadence: .c3).verdict == .keepsUp)
+    #expect(steady.judge(heightsBehind: 1_900, complete: true).verdict == .fallsBehind)
+    let stalled = windows { $0 == 5 ? 18_000 : 6_000 }
+    #expect(stalled.judge(heightsBehind: 900, complete: true, cadence: .c3).verdict == .keepsUpWithStalls)
+    let growing = windows { 6_000 + $0 * 500 }
+    #expect(growing.judge(heightsBehind: 1_900, complete: true, cadence: .c3).verdict == .fallsBehind)
+}
+
 @Test func `a long series stays bounded and keeps its shape`() {
     var series = LagSeries()
     for n in 0..<500_000 { series.append(sealedAtMicroseconds: UInt64(n) * 10_000, lagMicroseconds: 50_000) }

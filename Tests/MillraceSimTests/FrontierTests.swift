@@ -96,6 +96,35 @@ import Testing
         #expect(!page.contains("http") && !page.contains("<b>") && !page.contains("<script"))
     }
 
+    @Test func `a coarser cadence has a floor of its own, and runs of ten windows`() throws {
+        let workload = try WorkloadSpec("swap?tps=10000")
+        var grid = try FrontierGrid(
+            workload: workload, rttMs: "20", loss: "0", burst: "1", queue: "100ms", cadence: "c0, c2")
+        grid.seconds = 4
+        grid.resolution = 0.2
+        #expect(grid.seconds(.c0) == 4 && grid.seconds(.c2) == 10 && grid.seconds(.c3) == 100)
+        // A second of it is half of its mini-blocks.
+        let sizes = PayloadSizes(
+            workload: workload, payloadBytes: Array(repeating: 1_000, count: 100),
+            transactions: Array(repeating: 100, count: 100), windowBytes: [.c2: 50_000])
+        let result = try Frontier(grid, sizes: sizes).run()
+        #expect(result.cells.map(\.cadence) == [.c0, .c2])
+        let (stream, windows) = (result.cells[0], result.cells[1])
+        #expect(windows.floorMbitPerSec < stream.floorMbitPerSec * 0.5)
+        #expect(try #require(windows.minMbitPerSec, "\(windows.why ?? "")") < stream.floorMbitPerSec)
+        let page = FrontierPage(result, command: "millrace frontier").html
+        #expect(page.contains("c2, losses one by one"))
+    }
+
+    @Test(arguments: ["", "c4", "c0,c0", "c0;c1"])
+    func `a wrong list of cadences is one sentence`(cadence: String) throws {
+        #expect(throws: LinkTextError.self) {
+            _ = try FrontierGrid(
+                workload: WorkloadSpec(.swap), rttMs: "20", loss: "0", burst: "1", queue: "100ms",
+                cadence: cadence)
+        }
+    }
+
     @Test(arguments: [
         ("20,x", "0", "1", "rtt"), ("20", "1.5", "1", "loss"), ("20", "0.6", "1", "more than half"),
         ("20", "0", "0.5", "burst"), ("20,20", "0", "1", "twice"), ("", "0", "1", "not a value"),

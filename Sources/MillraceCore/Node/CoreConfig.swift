@@ -85,6 +85,9 @@ public struct FollowingConfig: Sendable {
     public var waitingBytesMax = 256 * 1_048_576
     /// Windows of coarser cadences are taken when the stream cannot be carried, and over gaps (replica).
     public var takesWindows = true
+    /// The one cadence to follow where windows are served, c1 to c3: for a line that is metered. Nil: the finest that the line
+    /// carries (replica).
+    public var cadence: Cadence?
     public init(parents: [PeerEndpoint]) { self.parents = parents }
 }
 

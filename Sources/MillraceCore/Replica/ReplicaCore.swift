@@ -26,6 +26,8 @@ public final class ReplicaCore: StreamCore {
     /// Nil when only c0 is followed.
     private let windows: WindowFollowing?
     private var windowsApplied: UInt64 = 0
+    /// The cadence it was told to follow; c0 when it is for the line to say.
+    public let toldCadence: Cadence
 
     /// Every mini-block up to here is applied.
     public private(set) var appliedHeight: UInt64
@@ -47,6 +49,7 @@ public final class ReplicaCore: StreamCore {
         self.state = state
         appliedHeight = state.height
         execution = config.stream.payloads == .carried ? Execution(state: state) : nil
+        toldCadence = config.following.takesWindows ? config.following.cadence ?? .c0 : .c0
         let store = SliceStore(bytesMax: config.following.waitingBytesMax, payloads: config.stream.payloads)
         let first = state.height + 1
         var made: Following?
@@ -69,7 +72,8 @@ public final class ReplicaCore: StreamCore {
             config.following.takesWindows
             ? WindowFollowing(
                 following: made, endpoint: node.endpoint, store: windowStore,
-                shredsMax: config.following.windowShredsMax, now: now) : nil
+                shredsMax: config.following.windowShredsMax, cadence: config.following.cadence, now: now)
+            : nil
         made.fetch = windows?.fetch
     }
 
@@ -79,7 +83,8 @@ public final class ReplicaCore: StreamCore {
     private func apply() {
         while appliesLeft > 0, stopReason == nil, node.endpoint.hasRoomForEvents(8) {
             if let window = windows?.window(after: appliedHeight) {
-                appliesLeft -= 1
+                // It takes as long as all its mini-blocks; then the socket has its turn.
+                appliesLeft = 0
                 apply(window)
             } else if appliedHeight != windows?.heldAt, let entry = node.store.entry(appliedHeight + 1),
                 entry.isComplete
@@ -243,6 +248,10 @@ public final class ReplicaCore: StreamCore {
         if let output = node.endpoint.popOutput() { return output }
         guard isDirty else { return nil }
         isDirty = false
+        // What is asked for comes while this is applied.
+        if stopReason == nil, let windows, windows.nextDeadline <= node.endpoint.now {
+            windows.handleTimeout(now: node.endpoint.now)
+        }
         apply()
         node.pump()
         return node.endpoint.popOutput()

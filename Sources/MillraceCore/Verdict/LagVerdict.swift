@@ -9,6 +9,8 @@
 /// Bounded: at most `pointsMax` points are looked at (group medians when there are more), so `judge` is
 /// O(pointsMax² log pointsMax) whatever the length of the run. Called by the replica's report and the simulator.
 
+public import MillraceBase
+
 public enum LinkVerdict: String, Sendable, CaseIterable {
     case keepsUp = "keeps-up"
     case keepsUpWithStalls = "keeps-up-with-stalls"
@@ -107,11 +109,13 @@ extension LagSeries {
     var stallThresholdMs: Double { LagSeries.stallMsMin + max(0, percentile(permille: 10)) }
 
     /// The verdict. `heightsBehind`: mini-blocks sealed and not applied when the run ended; `complete`: the replica got
-    /// as far as the stream went.
-    public func judge(heightsBehind: UInt64, complete: Bool) -> LagJudgement {
+    /// as far as the stream went; `cadence`: the one that the replica was told to follow. Samples are then windows, by their
+    /// last heights; one comes as it should as long as it is here when the next is over.
+    public func judge(heightsBehind: UInt64, complete: Bool, cadence: Cadence = .c0) -> LagJudgement {
         let points = reduced()
         let (slope, low, high) = LagSeries.theilSen(points)
-        let threshold = stallThresholdMs
+        let span = cadence == .c0 ? 0 : cadence.span.asMilliseconds
+        let threshold = stallThresholdMs + span
         var stalls = 0
         var longest = 0.0
         var since: Int64?
@@ -132,10 +136,17 @@ extension LagSeries {
         var growth = 0.0
         if let first = points.first, let last = points.last { growth = slope * (last.x - first.x) }
         if low > LagSeries.slopeMsPerSecMax && growth > LagSeries.growthMsMin { verdict = .fallsBehind }
-        if !complete || samples.isEmpty || heightsBehind > 300 { verdict = .fallsBehind }
+        if !complete || samples.isEmpty || heightsBehind > LagSeries.heightsBehindMax(cadence) {
+            verdict = .fallsBehind
+        }
         return LagJudgement(
             verdict: verdict, slopeMsPerSec: slope, slopeLow: low, slopeHigh: high, stalls: stalls,
             longestStallMs: longest)
+    }
+
+    /// How far behind a replica may be that keeps up: three seconds, or the window under way and the one on its way.
+    public static func heightsBehindMax(_ cadence: Cadence) -> UInt64 {
+        cadence == .c0 ? 300 : 300 + cadence.heights * 2
     }
 
     /// At most `pointsMax` points: medians of equal groups, x in seconds, y in milliseconds.

@@ -15,6 +15,8 @@
 /// Pulling a window *is* the measurement: while one is on its way, the line is as full as `FetchPace` lets it be, and a
 /// twentieth of a second of that shows what it carries; two such within three seconds are no chance. A return that fails
 /// within ten seconds doubles the time until the next, from 2 s up to 64 s. Integers only; knows no peers.
+///
+/// A follower that is told its cadence steps all the time, as long as windows are served and the stream goes on.
 
 import MillraceBase
 
@@ -48,6 +50,8 @@ struct CadenceControl {
     /// Datagrams, sessions and headers around a payload byte, in sixteenths: about 1.15.
     static let wirePerPayload16: UInt64 = 18
 
+    /// The one cadence to follow, if it is not this line's to say.
+    let told: Cadence?
     private(set) var mode = Mode.follows
     private var binEndsAt: Instant
     private var binBytes: UInt64 = 0
@@ -72,7 +76,9 @@ struct CadenceControl {
     /// Payload bytes of c0 per height, times 256, smoothed over about a second.
     private(set) var bytesPerHeight256: UInt64 = 0
 
-    init(now: Instant) {
+    init(told: Cadence? = nil, now: Instant) {
+        self.told = told == .c0 ? nil : told
+        if self.told != nil { mode = .steps }
         binEndsAt = now + CadenceControl.binInterval
         holdUntil = now
         changedAt = now
@@ -160,12 +166,12 @@ struct CadenceControl {
         switch mode {
         case .follows:
             guard isServed else { return false }
-            if hasJumped(missing) { return change(to: .steps, now: now) }
+            if told != nil || hasJumped(missing) { return change(to: .steps, now: now) }
             if !isTooSlow(missing, now: now) { return false }
             hold(now: now)
             return change(to: .steps, now: now)
         case .steps:
-            guard isWhole, mayRise(missing, now: now) else { return false }
+            guard told == nil, isWhole, mayRise(missing, now: now) else { return false }
             return change(to: .follows, now: now)
         }
     }

@@ -5,8 +5,11 @@
 /// says that m / d of it would have done, and the rest stood in a queue:
 ///
 ///     starting     one shred more per answer (doubling per round trip), until a request waits 10 ms in a queue
-///     then         once per round trip: size × (m + 20 ms) / d, and two shreds more; at least half, at most half as much again
+///     then         once per round trip: size × (m + q) / d, and two shreds more; at least half, at most half as much again
 ///     nothing came in time: half, once per round trip
+///
+/// The queue q is 20 ms, and as much more as the process stood still when it last applied a window (40 ms at most): it asked for
+/// nothing meanwhile, and the line went on. What it finds in its socket then waited there and not on the way, and is not measured.
 ///
 /// The least delay is of the last ten to twenty seconds, so that a way that has become longer is learned.
 
@@ -17,16 +20,25 @@ struct FetchPace {
     static let shredsAtStart = 32
     static let startsBelow = Interval.milliseconds(10)
     static let queueTarget = Interval.milliseconds(20)
+    static let pauseMax = Interval.milliseconds(40)
+    /// So long a process takes for what came while it stood still.
+    static let backlog = Interval.milliseconds(5)
     static let memory = Interval.seconds(10)
 
     let shredsMax: Int
     private var size256: Int
     private var isStarting = true
     private var changedAt = Instant.zero
-    private var latest = Interval.milliseconds(50)
+    /// What the first answer to a request last took.
+    private(set) var latest = Interval.milliseconds(50)
     /// The least delay of the memory before this one, and of the one under way.
     private var least: (before: Interval?, now: Interval?) = (nil, nil)
     private var turnsAt = Instant.zero
+    /// When the process began to apply something, until it is heard of again; then how long it took, and until when nothing is
+    /// measured.
+    private var pausedAt: Instant?
+    private var pause = Interval.zero
+    private var measuresFrom = Instant.zero
 
     init(shredsMax: Int) {
         self.shredsMax = max(shredsMax, FetchPace.shredsMin)
@@ -41,8 +53,19 @@ struct FetchPace {
         return least.before.map { min($0, now) } ?? now
     }
 
+    /// Something is being applied; the next datagram or timer comes when that is done.
+    mutating func paused(now: Instant) { pausedAt = pausedAt ?? now }
+
+    mutating func resumed(now: Instant) {
+        guard let began = pausedAt else { return }
+        pausedAt = nil
+        pause = min(max(now - began, .zero), FetchPace.pauseMax)
+        measuresFrom = now + FetchPace.backlog
+    }
+
     /// The first answer to a request came after `delay`.
     mutating func measured(delay: Interval, now: Instant) {
+        if now < measuresFrom { return }
         if now >= turnsAt {
             turnsAt = now + FetchPace.memory
             least = (least.now, nil)
@@ -58,8 +81,9 @@ struct FetchPace {
         changedAt = now
         // Delays are clamped to ten seconds, sizes to a few thousand: far below 2^63.
         let micros = (way: min(way.microseconds, 10_000_000), all: min(delay.microseconds, 10_000_000))
+        let queue = FetchPace.queueTarget + pause
         let wanted =
-            size256 * Int(micros.way + FetchPace.queueTarget.microseconds) / Int(max(micros.all, 1)) + 512
+            size256 * Int(micros.way + queue.microseconds) / Int(max(micros.all, 1)) + 512
         resize(to: min(max(wanted, size256 / 2), size256 / 2 * 3))
     }
 

@@ -230,6 +230,7 @@ final class WindowFetch {
 
     /// A shred that answers `number` came, useful or not.
     private func answered(_ number: UInt16, index: Int, parent: Int, now: Instant) {
+        pace.resumed(now: now)
         guard let slot = slot(number), var request = requests[slot], request.parent == parent else { return }
         if !request.isAnswered {
             request.isAnswered = true
@@ -243,8 +244,7 @@ final class WindowFetch {
             outstanding += request.outstanding
         }
         requests[slot] = request
-        // What a parent sends goes on as long as it sends; and it answers in order, but for what it has to fetch itself first. So
-        // one that is overtaken has its patience once more, and no longer: the request may have been lost.
+        // What a parent sends goes on as long as it sends; and it answers in order, but for what it has to fetch itself first.
         let patience = patience(parent)
         for other in requests.indices {
             guard var waiting = requests[other], waiting.parent == parent, waiting.overtakenAt == nil else {
@@ -278,7 +278,11 @@ final class WindowFetch {
 
     var nextDeadline: Instant? { wants.isEmpty && outstanding == 0 ? nil : nextTick }
 
+    /// A window is being applied, which takes a while.
+    func pause(now: Instant) { pace.paused(now: now) }
+
     func handleTimeout(now: Instant) {
+        pace.resumed(now: now)
         if now < nextTick { return }
         nextTick = now + Following.tickInterval
         expire(now: now)
@@ -293,8 +297,9 @@ final class WindowFetch {
         for slot in requests.indices {
             guard let request = requests[slot] else { continue }
             let isLost =
-                if let at = request.overtakenAt, request.isAnswered {
-                    now - at >= WindowFetch.tolerance
+                if let at = request.overtakenAt {
+                    // Of one without an answer, the parent may have to fetch the slice first: as long as answers take lately.
+                    now - at >= WindowFetch.tolerance + (request.isAnswered ? .zero : pace.latest)
                 } else if following.peer(request.parent) == nil {
                     true
                 } else {
@@ -302,7 +307,7 @@ final class WindowFetch {
                 }
             if !isLost { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.outstanding, 1))
-            if request.overtakenAt == nil || !request.isAnswered { pace.timedOut(now: now) }
+            if request.overtakenAt == nil { pace.timedOut(now: now) }
             close(slot)
         }
     }

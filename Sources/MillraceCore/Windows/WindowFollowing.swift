@@ -10,6 +10,9 @@
 /// windows are still being fetched, and windows are fetched until they meet what it brings: make before break. A window is
 /// applied whole or not at all, and only where the state is at its start, so nothing is applied twice.
 ///
+/// A follower that is told its cadence takes windows of that one only, and finer ones where it is not at the start of one
+/// yet, or where one will not be made.
+///
 /// Bounds: `wantsAhead` slices are wanted at once.
 
 import MillraceBase
@@ -34,8 +37,16 @@ final class WindowFollowing {
     private let following: Following
     private let endpoint: Endpoint
 
-    /// Windows that no parent had, and until when they are not asked for.
-    private var missed: [(cadence: Cadence, first: UInt64, until: Instant)] = []
+    /// A window that no parent had, and until when it is not asked for.
+    private struct Missed {
+        var cadence: Cadence
+        var first: UInt64
+        var until: Instant
+        /// It is over for so long that it will not be made.
+        var isFinal: Bool
+    }
+
+    private var missed: [Missed] = []
     /// The coarsest window applied since the stream was last followed without.
     private var coarsest = Cadence.c0
     /// What was told last.
@@ -46,16 +57,22 @@ final class WindowFollowing {
     private var unservedUntil: Instant
     /// Payload bytes of the latest window applied, by cadence.
     private var latestBytes: [UInt64?] = [nil, nil, nil, nil]
-    /// The state waits here for a window that is not over yet.
+    /// Slices of it.
+    private var latestSlices = [0, 0, 0, 0]
+    /// The state waits here for a window that is not over yet, of this cadence.
     private(set) var heldAt: UInt64?
+    private var heldFor = Cadence.c3
     /// How far the stream was when a parent last said so.
     private var latestTip: UInt64 = 0
 
-    init(following: Following, endpoint: Endpoint, store: WindowStore, shredsMax: Int, now: Instant) {
+    init(
+        following: Following, endpoint: Endpoint, store: WindowStore, shredsMax: Int, cadence: Cadence?,
+        now: Instant
+    ) {
         self.following = following
         self.endpoint = endpoint
         self.store = store
-        control = CadenceControl(now: now)
+        control = CadenceControl(told: cadence, now: now)
         fetch = WindowFetch(following: following, endpoint: endpoint, store: store, shredsMax: shredsMax)
         nextPlanAt = now
         unservedUntil = now
@@ -64,6 +81,7 @@ final class WindowFollowing {
         fetch.onNews = { [unowned self] _, _, _ in isServed = true }
         fetch.onComplete = { [unowned self] _ in nextPlanAt = endpoint.now }
         fetch.onMissed = { [unowned self] key in miss(key) }
+        if control.mode == .steps { following.setSubscribed(false, now: now) }
     }
 
     // MARK: Applying
@@ -71,7 +89,7 @@ final class WindowFollowing {
     /// The complete window that begins where the state stands, the largest if there are several.
     func window(after height: UInt64) -> WindowEntry? {
         for cadence in WindowMaker.cadences.reversed() where height % cadence.heights == 0 {
-            if height == heldAt, cadence != .c3 { return nil }
+            if height == heldAt, cadence < heldFor { return nil }
             if let entry = store.entry(cadence, height + 1), entry.isComplete { return entry }
         }
         return nil
@@ -82,12 +100,14 @@ final class WindowFollowing {
         control.note(
             windowBytes: window.payloadBytes, heights: window.lastHeight - window.firstHeight + 1)
         latestBytes[Int(window.cadence.rawValue)] = UInt64(window.payloadBytes)
+        latestSlices[Int(window.cadence.rawValue)] = window.slices.count
         heldAt = nil
-        if window.cadence.rawValue > coarsest.rawValue { coarsest = window.cadence }
+        coarsest = max(coarsest, window.cadence)
         store.evictableThrough = window.lastHeight
         store.dropBelow(window.lastHeight + 1)
         // Decoding took a while; what waits in the socket comes all at once and says nothing of the line.
         control.pause(now: now)
+        fetch.pause(now: now)
         following.pass(through: window.lastHeight, now: now)
         nextPlanAt = now
     }
@@ -147,8 +167,7 @@ final class WindowFollowing {
     func tell() {
         let isAtHand = control.mode == .follows && behind < WindowFollowing.gapMin
         if isAtHand { coarsest = .c0 }
-        let now: Cadence =
-            control.mode == .steps ? Cadence(rawValue: max(coarsest.rawValue, 1)) ?? .c1 : coarsest
+        let now = control.mode == .steps ? control.told ?? max(coarsest, .c1) : coarsest
         if now == cadence { return }
         let before = cadence
         cadence = now
@@ -163,7 +182,10 @@ final class WindowFollowing {
         missed.removeAll { $0.until <= now }
         let complete = following.completeThrough
         // Nothing more will be over.
-        if hasEnded, control.rise(now: now) { follow(now: now) }
+        let start = (complete + 9) / 10 * 10
+        if hasEnded, control.told == nil || window(from: start, through: tip) == nil, control.rise(now: now) {
+            follow(now: now)
+        }
         tell()
         heldAt = nil
         if following.windowService == .unserved, control.windowsAreMissing(now: now) { follow(now: now) }
@@ -175,10 +197,8 @@ final class WindowFollowing {
             nextPlanAt = now + WindowFollowing.idleInterval
             return
         }
-        // Mini-blocks lead to the next start of a window.
-        let start = (complete + 9) / 10 * 10
         let tip = tip
-        if control.mode == .steps, isWorthWaiting(at: start, tip) { heldAt = start }
+        if let cadence = waitedFor(at: start, tip) { (heldAt, heldFor) = (start, cadence) }
         // Twice what is asked for at once: slices that are known before they are needed.
         let ahead = min(max(fetch.pace.shreds / 12, 12), WindowFollowing.wantsAhead)
         var keys: [SliceKey] = []
@@ -187,14 +207,27 @@ final class WindowFollowing {
             want(cadence, at + 1, &keys, atMost: ahead)
             at = last
         }
-        // Until a window has come, nobody is known to make any, and mini-blocks are fetched meanwhile.
-        fetch.want(only: isServed ? keys : Array(keys.prefix(2)), now: now)
-        guard isServed else { return following.leave(nil, limit: .max) }
+        // Until a window has come, nobody is known to make any, and mini-blocks are fetched meanwhile; not by one that is told its
+        // cadence, which would always be ahead of its first window.
+        let isTold = control.told != nil
+        fetch.want(only: isServed || isTold ? keys : Array(keys.prefix(2)), now: now)
+        guard isServed || isTold else { return following.leave(nil, limit: .max) }
         // Windows that are not wanted yet are not asked for otherwise.
         var covered = at
         while covered < at + 100_000, let (_, last) = window(from: covered, through: tip) { covered = last }
         following.leave(
             covered > start ? (start + 1, covered) : nil, limit: control.mode == .follows ? .max : start)
+    }
+
+    /// Whose window the state waits for at `start`, though it is not here.
+    private func waitedFor(at start: UInt64, _ tip: UInt64) -> Cadence? {
+        guard control.mode == .steps else { return nil }
+        guard let told = control.told else { return isWorthWaiting(at: start, tip) ? .c3 : nil }
+        return start % told.heights == 0 && !isMissed(told, at: start, finally: true) ? told : nil
+    }
+
+    private func isMissed(_ cadence: Cadence, at start: UInt64, finally: Bool) -> Bool {
+        missed.contains { $0.cadence == cadence && $0.first == start + 1 && ($0.isFinal || !finally) }
     }
 
     /// Whether a c3 window that is not over yet will still be here before the c2 windows it is made of: where the line is too
@@ -213,13 +246,16 @@ final class WindowFollowing {
 
     /// The largest window that begins after `at`, is over by `tip`, and does not lie where the contract delivers.
     private func window(from at: UInt64, through tip: UInt64) -> (Cadence, last: UInt64)? {
-        for cadence in WindowMaker.cadences.reversed() where at % cadence.heights == 0 {
+        let told = control.mode == .steps ? control.told : nil
+        for cadence in WindowMaker.cadences.reversed()
+        where at % cadence.heights == 0 && cadence <= told ?? .c3 {
             let last = at + cadence.heights
-            if last <= tip, isUseful(cadence, from: at),
-                !missed.contains(where: { $0.cadence == cadence && $0.first == at + 1 })
+            if last <= tip, told != nil || isUseful(cadence, from: at),
+                !isMissed(cadence, at: at, finally: false)
             {
                 return (cadence, last)
             }
+            if cadence == told, !isMissed(cadence, at: at, finally: true) { return nil }
         }
         return nil
     }
@@ -244,10 +280,13 @@ final class WindowFollowing {
         following.parents.indices.contains { following.peer($0)?.status.ended ?? false }
     }
 
-    /// The window's slices that are not complete; only the first until its header says how many there are.
+    /// The window's slices that are not complete; until a header says how many there are, all but one of as many as the last of
+    /// its cadence had.
     private func want(_ cadence: Cadence, _ first: UInt64, _ keys: inout [SliceKey], atMost limit: Int) {
         guard let entry = store.entry(cadence, first) else {
-            keys.append(SliceKey(firstHeight: first, cadence: cadence, index: 0))
+            for index in 0..<max(latestSlices[Int(cadence.rawValue)] - 1, 1) where keys.count < limit {
+                keys.append(SliceKey(firstHeight: first, cadence: cadence, index: UInt16(index)))
+            }
             return
         }
         if entry.isComplete { return }
@@ -258,17 +297,20 @@ final class WindowFollowing {
     }
 
     private func miss(_ key: SliceKey) {
+        // It was a guess that there is such a slice.
+        if let entry = store.entry(key.cadence, key.firstHeight), Int(key.index) >= entry.slices.count {
+            return
+        }
         let now = endpoint.now
         let last = key.firstHeight + key.cadence.heights - 1
         let isOver = last + WindowFollowing.patience(key.cadence) < tip
         missed.removeAll { $0.cadence == key.cadence && $0.first == key.firstHeight }
         if missed.count == 64 { missed.removeFirst() }
         missed.append(
-            (
-                key.cadence, key.firstHeight,
-                now + (isOver ? .seconds(10) : WindowFollowing.retryInterval)
-            ))
-        if !isServed, isOver || key.cadence != .c3 {
+            Missed(
+                cadence: key.cadence, first: key.firstHeight,
+                until: now + (isOver ? .seconds(10) : WindowFollowing.retryInterval), isFinal: isOver))
+        if !isServed, isOver || key.cadence != .c3 && control.told == nil {
             unservedUntil = now + WindowFollowing.unservedInterval
             if control.windowsAreMissing(now: now) { follow(now: now) }
         }

@@ -16,6 +16,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case parity
     case parityMin = "parity-min"
     case coarseWindows = "coarse-windows"
+    case cadence
     case retentionMiB = "retention-mib"
     case childrenMax = "children-max"
     case childMbitPerSec = "child-mbit"
@@ -37,6 +38,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .parity: "4"
         case .parityMin: "1"
         case .coarseWindows: "yes"
+        case .cadence: "auto"
         case .retentionMiB: "256"
         case .childrenMax: "256"
         case .childMbitPerSec: "100"
@@ -67,6 +69,8 @@ public enum Setting: String, CaseIterable, Sendable {
         case .parity: "Parity shreds per slice that a sequencer makes, 0 to 16."
         case .coarseWindows:
             "yes or no: a sequencer makes windows of 0.1, 1 and 10 s, and a replica takes them when it is behind."
+        case .cadence:
+            "The one cadence that a replica follows, c1 to c3, where windows are made; auto: the finest that its line carries."
         case .parityMin:
             "The fewest parity shreds per slice that a follower buys, 0 to 16; its losses buy more."
         case .retentionMiB: "Memory for recent slices that others may ask for."

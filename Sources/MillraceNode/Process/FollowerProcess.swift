@@ -149,7 +149,10 @@ public final class FollowerProcess {
             let now = Machine.wallMicroseconds
             let lag = Int64(clamping: now) - Int64(clamping: block.sealedAtMicroseconds)
             lastLagMicroseconds = lag
-            lags.append(sealedAtMicroseconds: block.sealedAtMicroseconds, lagMicroseconds: lag)
+            // Finer ones only lead to the first window of the cadence it was told.
+            if block.cadence >= replica?.toldCadence ?? .c0 {
+                lags.append(sealedAtMicroseconds: block.sealedAtMicroseconds, lagMicroseconds: lag)
+            }
         case .commitmentMatches(let height, let commitment): matched = (height, commitment)
         case .stopped(let reason):
             stopped = FollowerProcess.sentence(reason)
@@ -248,7 +251,10 @@ public final class FollowerProcess {
 
     private func finalFields(_ replica: ReplicaCore, _ statistics: CoreStatistics) -> [(String, JSON)] {
         let behind = statistics.tip > replica.appliedHeight ? statistics.tip - replica.appliedHeight : 0
-        let judgement = lags.judge(heightsBehind: behind, complete: replica.isFinished || behind < 300)
+        let told = replica.toldCadence
+        let judgement = lags.judge(
+            heightsBehind: behind,
+            complete: replica.isFinished || behind < LagSeries.heightsBehindMax(told), cadence: told)
         let verdict = stopped == nil ? judgement.verdict : .fallsBehind
         self.verdict = verdict
         let percentiles = lags.percentiles(permille: [500, 990, 999])

@@ -53,6 +53,13 @@ struct NodePlan {
         var following = FollowingConfig(parents: parents)
         following.parityStripes = try settings.integer(.parityMin, 0...16)
         following.takesWindows = try hasWindows()
+        let cadence = settings.text(.cadence)
+        if cadence != "auto" {
+            guard let told = Cadence(name: cadence), told != .c0, following.takesWindows else {
+                throw settings.wrong(.cadence, "auto, c1, c2 or c3, and coarse windows")
+            }
+            following.cadence = told
+        }
         following.linkKilobitsPerSecond = UInt32(try settings.integer(.linkMbitPerSec, 0...100_000)) * 1_000
         return following
     }

@@ -3,7 +3,8 @@
 ///     loop's thread   onSealed ─▶ add ─▶ queue            ┌─▶ core.add(window)
 ///     this thread                        └─▶ WindowMaker ─┴─▶ Wakeup (the loop's mailbox)
 ///
-/// It runs at a lower priority than the loop, so that a machine with too few cores makes windows late and not mini-blocks.
+/// It runs at a lower priority than the loop, so that a machine with too few cores makes windows late and not mini-blocks;
+/// where the process has real-time priority, this thread gives it up.
 ///
 /// Bounds: `waitingMax` mini-blocks wait. A machine that is behind by more cannot make windows as fast as the stream needs
 /// them; then it makes none any more, and followers have c0 only.
@@ -70,8 +71,7 @@ final class WindowThread: @unchecked Sendable {
     }
 
     private func run() {
-        // Of this thread alone, on Linux. Where it is not allowed nothing is lost.
-        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, WindowThread.niceness)
+        WindowThread.lowerPriority()
         while let diffs = next() {
             for diff in diffs {
                 do throws(DiffError) {
@@ -82,6 +82,14 @@ final class WindowThread: @unchecked Sendable {
                 }
             }
         }
+    }
+
+    /// Of the calling thread alone, on Linux. Where it is not allowed nothing is lost.
+    private static func lowerPriority() {
+        // Niceness means nothing to a real-time thread, which a thread is when the one that made it was.
+        var parameters = sched_param()
+        _ = sched_setscheduler(0, SCHED_OTHER, &parameters)
+        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness)
     }
 
     /// Waits for mini-blocks; nil when there will be none.

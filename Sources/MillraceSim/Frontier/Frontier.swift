@@ -1,16 +1,18 @@
-/// The slowest link that keeps up, for every loss, burst and round trip of a grid, beside the floor: what the stream alone needs
-/// when a share p of it is lost and sent again, R/(1−p).
+/// The slowest link that keeps up, for every cadence, loss, burst and round trip of a grid, beside the floor: what the stream at
+/// that cadence alone needs when a share p of it is lost and sent again, R/(1−p).
 ///
 /// Every cell is a search of its own (`RateSearch`) over whole runs at `network` fidelity, all of them with the payload sizes
 /// measured once. Cells do not know each other, so they may be searched in any order and by several threads: the
 /// answers are the same.
 
-import MillraceBase
+public import MillraceBase
 import MillraceCore
 import MillraceLink
 public import MillraceWorkload
 
 public struct FrontierCell: Sendable {
+    /// The one that the replica follows.
+    public var cadence: Cadence
     public var rttMs: Double
     public var loss: Double
     public var burst: Double
@@ -33,9 +35,9 @@ public struct FrontierCell: Sendable {
 
 public struct FrontierResult: Sendable {
     public var grid: FrontierGrid
-    /// R: the stream with frames, sessions and packets, without parity.
+    /// R of the first cadence: the stream with frames, sessions and packets, without parity.
     public var streamMbitPerSec: Double
-    /// By burst, then loss, then round trip, as listed.
+    /// By cadence, then burst, then loss, then round trip, as listed.
     public var cells: [FrontierCell]
     public var wallSeconds: Double
 
@@ -67,7 +69,8 @@ public struct Frontier: Sendable {
     }
 
     private static func same(_ a: FrontierGrid.Place, _ b: FrontierGrid.Place) -> Bool {
-        a.rtt == b.rtt && a.loss == b.loss && (a.burst == b.burst || a.loss.number == 0)
+        a.cadence == b.cadence && a.rtt == b.rtt && a.loss == b.loss
+            && (a.burst == b.burst || a.loss.number == 0)
     }
 
     /// How many searches there are.
@@ -76,16 +79,18 @@ public struct Frontier: Sendable {
     /// What search `index` is about, for people.
     public func name(_ index: Int) -> String {
         let place = distinct[index]
-        return "rtt \(place.rtt.text) ms, loss \(place.loss.text), burst \(place.burst.text)"
+        return
+            "\(place.cadence), rtt \(place.rtt.text) ms, loss \(place.loss.text), burst \(place.burst.text)"
     }
 
     /// Finds one cell. `onRun` is told after every run.
     public func search(_ index: Int, onRun: () -> Void = {}) throws(WorkloadError) -> FrontierCell {
         let place = distinct[index]
-        let floor = estimatedStreamBits / (1 - place.loss.number)
+        let estimated = estimatedStreamBits(place.cadence)
+        let floor = estimated / (1 - place.loss.number)
         let search = RateSearch(start: floor, resolution: grid.resolution)
         var runs = 0
-        var stream = estimatedStreamBits / 1e6
+        var stream = estimated / 1e6
         var last: (rate: UInt64, result: SimulationResult)?
         // The run with the first seed at the lowest rate that passed.
         var passed: [UInt64: SimulationResult] = [:]
@@ -93,7 +98,7 @@ public struct Frontier: Sendable {
             let result = try run(place, rate, seed: grid.seed &+ UInt64(second))
             runs += 1
             onRun()
-            stream = result.streamMbitPerSec
+            if place.cadence == .c0 { stream = result.streamMbitPerSec }
             if second == 0 { last = (rate, result) }
             let passes =
                 result.verdict == .keepsUp || grid.allowsStalls && result.verdict == .keepsUpWithStalls
@@ -101,7 +106,8 @@ public struct Frontier: Sendable {
             return passes
         }
         var cell = FrontierCell(
-            rttMs: place.rtt.number, loss: place.loss.number, burst: place.burst.number, minMbitPerSec: nil,
+            cadence: place.cadence, rttMs: place.rtt.number, loss: place.loss.number,
+            burst: place.burst.number, minMbitPerSec: nil,
             floorMbitPerSec: stream / (1 - place.loss.number), link: "", lagMsP50: 0, lagMsP99: 0,
             traceHash: TraceHash(seed: grid.seed), runs: runs)
         let shown: SimulationResult?
@@ -169,16 +175,31 @@ public struct Frontier: Sendable {
                 text: text, down: try LinkParameters(text: text, direction: .down),
                 up: try LinkParameters(text: text, direction: .up))
         } catch { throw WorkloadError(error.description) }
-        let scenario = Scenario.link(
-            link, workload: grid.workload, seconds: grid.seconds, fidelity: .network,
+        var scenario = Scenario.link(
+            link, workload: grid.workload, seconds: grid.seconds(place.cadence), fidelity: .network,
             parityCount: grid.parityCount)
+        if place.cadence != .c0 {
+            scenario.hasWindows = true
+            for i in scenario.groups.indices where scenario.groups[i].role == .replica {
+                scenario.groups[i].cadence = place.cadence
+            }
+        }
         let simulation = try Simulation(scenario, seed: seed, sizes: sizes)
         try simulation.run()
         return simulation.result(wallSeconds: 0)
     }
 
-    /// R before any run has said it.
-    private var estimatedStreamBits: Double {
+    /// R before any run has said it. Windows have no parity, and nobody else's traffic says what they take.
+    private func estimatedStreamBits(_ cadence: Cadence) -> Double {
+        if cadence != .c0 {
+            let windows = UInt64(grid.seconds(cadence)) * 100 / cadence.heights
+            let bytes = (1...windows).reduce(0) {
+                $0
+                    + WireCost.bytes(
+                        payload: sizes.windowBytes(cadence, endingAt: $1 * cadence.heights), parity: 0)
+            }
+            return Double(bytes * 8) / Double(grid.seconds(cadence))
+        }
         let heights = UInt64(grid.seconds) * 100
         let payload = (1...heights).reduce(0) { $0 + sizes.payloadBytes(at: $1) }
         let mean = payload / Int(heights)

@@ -1,6 +1,6 @@
-/// What a frontier is asked over: losses × bursts × round trips, and how each run is made.
+/// What a frontier is asked over: cadences × losses × bursts × round trips, and how each run is made.
 
-import MillraceBase
+public import MillraceBase
 public import MillraceLink
 public import MillraceWorkload
 
@@ -12,13 +12,15 @@ public struct FrontierGrid: Sendable {
     }
 
     public var workload: WorkloadSpec
+    public private(set) var cadences: [Cadence] = [.c0]
     public private(set) var rttMs: [Value] = []
     public private(set) var loss: [Value] = []
     public private(set) var burst: [Value] = []
     /// The queue before the link's rate, as a link's text has it: 100ms, 65536.
     public private(set) var queue: String
-    /// Seconds of stream per run.
+    /// Seconds of stream per run, at least: of a coarser cadence it is `windowsMin` windows.
     public var seconds = 20
+    static let windowsMin = 10
     public var resolution = 0.02
     public var parityCount = 4
     public var seed: UInt64 = 1
@@ -31,9 +33,11 @@ public struct FrontierGrid: Sendable {
 
     /// Lists are separated by commas; a value that no link could have is an error with one sentence.
     public init(
-        workload: WorkloadSpec, rttMs: String, loss: String, burst: String, queue: String
+        workload: WorkloadSpec, rttMs: String, loss: String, burst: String, queue: String,
+        cadence: String = "c0"
     ) throws(LinkTextError) {
         self.workload = workload
+        cadences = try FrontierGrid.cadences(cadence)
         self.queue = queue
         _ = try FrontierGrid.link("queue", queue)
         self.rttMs = try FrontierGrid.values(rttMs, key: "rtt") { $0.delay.asMilliseconds * 2 }
@@ -42,7 +46,7 @@ public struct FrontierGrid: Sendable {
         if let high = self.loss.first(where: { $0.number > FrontierGrid.lossMax }) {
             throw LinkTextError(description: "loss \(high.text) is more than half: expected at most 0.5")
         }
-        let cells = self.rttMs.count * self.loss.count * self.burst.count
+        let cells = self.cadences.count * self.rttMs.count * self.loss.count * self.burst.count
         guard cells <= FrontierGrid.cellsMax else {
             throw LinkTextError(
                 description:
@@ -78,6 +82,27 @@ public struct FrontierGrid: Sendable {
         return values
     }
 
+    private static func cadences(_ list: String) throws(LinkTextError) -> [Cadence] {
+        var cadences: [Cadence] = []
+        for part in list.split(separator: ",", omittingEmptySubsequences: false) {
+            let name = String(part.filter { $0 != " " })
+            guard let cadence = Cadence(name: name) else {
+                throw LinkTextError(description: "\"\(name)\" is no cadence: expected c0, c1, c2 or c3")
+            }
+            guard !cadences.contains(cadence) else {
+                throw LinkTextError(description: "cadence \(name) is listed twice")
+            }
+            cadences.append(cadence)
+        }
+        return cadences
+    }
+
+    public var hasWindows: Bool { cadences.contains { $0 != .c0 } }
+
+    func seconds(_ cadence: Cadence) -> Int {
+        max(seconds, Int(cadence.span.milliseconds) * FrontierGrid.windowsMin / 1_000)
+    }
+
     /// A replica's line at this place of the grid: the same settings both ways.
     func link(_ place: Place, bitsPerSecond: UInt64) -> String {
         let rate = JSON.number(Double(bitsPerSecond) / 1e6, decimals: 3).text()
@@ -90,15 +115,35 @@ public struct FrontierGrid: Sendable {
     }
 
     struct Place: Hashable, Sendable {
+        var cadence: Cadence
         var rtt: Value
         var loss: Value
         var burst: Value
     }
 
-    /// Every place, bursts outermost: one panel after the other.
+    /// Every place, a panel for each cadence and burst: one after the other.
     var places: [Place] {
-        burst.flatMap { burst in
-            loss.flatMap { loss in rttMs.map { Place(rtt: $0, loss: loss, burst: burst) } }
+        panels.flatMap { panel in
+            loss.flatMap { loss in
+                rttMs.map { Place(cadence: panel.cadence, rtt: $0, loss: loss, burst: panel.burst) }
+            }
         }
+    }
+
+    /// What stands together: losses down, round trips across.
+    struct Panel {
+        var cadence: Cadence
+        var burst: Value
+
+        /// Of one among others, for people.
+        func title(_ grid: FrontierGrid) -> String {
+            let losses = burst.number > 1 ? "losses in bursts of \(burst.text)" : "losses one by one"
+            return grid.hasWindows
+                ? "\(cadence), \(losses)" : losses.prefix(1).uppercased() + losses.dropFirst()
+        }
+    }
+
+    var panels: [Panel] {
+        cadences.flatMap { cadence in burst.map { Panel(cadence: cadence, burst: $0) } }
     }
 }

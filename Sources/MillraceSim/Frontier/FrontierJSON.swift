@@ -20,12 +20,12 @@ extension FrontierResult {
     public var text: String {
         var lines = [
             "the slowest link that keeps up, Mbit/s, and in brackets its efficiency: the floor over it",
-            "stream \(Page.fixed(streamMbitPerSec, 2)) Mbit/s on the wire, cadence c0, \(grid.parityCount) parity shreds, "
+            "stream \(Page.fixed(streamMbitPerSec, 2)) Mbit/s on the wire at \(grid.cadences[0]), \(grid.parityCount) parity shreds, "
                 + "queue \(grid.queue), \(grid.seconds) s a run, seeds \(grid.seed) and \(grid.seed &+ 1)",
         ]
-        for (b, burst) in grid.burst.enumerated() {
+        for (b, panel) in grid.panels.enumerated() {
             lines.append("")
-            lines.append("losses \(burst.number > 1 ? "in bursts of \(burst.text)" : "one by one")")
+            lines.append(panel.title(grid))
             var rows = [["loss"] + grid.rttMs.map { "\($0.text) ms" } + ["floor"]]
             for (l, loss) in grid.loss.enumerated() {
                 let row = grid.rttMs.indices.map { cells[(b * grid.loss.count + l) * grid.rttMs.count + $0] }
@@ -56,7 +56,7 @@ extension FrontierCell {
     var json: JSON {
         var fields: [(String, JSON)] = [
             ("rttMs", .number(rttMs, decimals: 6)), ("loss", .number(loss, decimals: 9)),
-            ("burst", .number(burst)), ("cadence", .string("c0")),
+            ("burst", .number(burst)), ("cadence", .string("\(cadence)")),
             ("minMbitPerSec", minMbitPerSec.map { .number($0) } ?? .null),
             ("floorMbitPerSec", .number(floorMbitPerSec)),
             ("efficiency", efficiency.map { .number($0) } ?? .null),

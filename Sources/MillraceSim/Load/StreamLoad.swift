@@ -26,13 +26,16 @@ public struct PayloadSizes: Sendable {
     /// Bytes of consecutive windows of c1, c2 and c3; empty when they were not measured.
     private var windows: [[Int]] = [[], [], []]
 
-    /// Sizes that are given: for tests.
-    public init(workload: WorkloadSpec, payloadBytes: [Int], transactions: [Int]) {
+    /// Sizes that are given: for tests. All windows of a cadence are alike.
+    public init(
+        workload: WorkloadSpec, payloadBytes: [Int], transactions: [Int], windowBytes: [Cadence: Int] = [:]
+    ) {
         precondition(payloadBytes.count == transactions.count && !payloadBytes.isEmpty)
         self.workload = workload
         self.payloadBytes = payloadBytes
         self.transactions = transactions
         steadyFrom = 0
+        windows = WindowMaker.cadences.map { windowBytes[$0].map { [$0] } ?? [] }
     }
 
     /// Generates and encodes `seconds` of the workload. `progress` is told of every hundred heights.

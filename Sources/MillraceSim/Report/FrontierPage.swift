@@ -23,14 +23,16 @@ public struct FrontierPage {
         var out = "<h1>The slowest link that keeps up</h1>\n<p class=\"lead\">"
         out += "\(Page.grouped(UInt64(grid.workload.transactionsPerSecond))) transactions a second "
         out +=
-            "(\(Page.escape(grid.workload.kind.rawValue))), sealed every 10 ms and sent as they are sealed "
-        out += "(cadence c0). Each cell is the slowest line, in Mbit/s, on which a replica \(passes). "
+            "(\(Page.escape(grid.workload.kind.rawValue))), sealed every 10 ms and sent as they are sealed (cadence c0)"
+        if grid.hasWindows { out += ", or fetched as windows of 0.1, 1 or 10 s (c1 to c3)" }
+        out += ". Each cell is the slowest line, in Mbit/s, on which a replica \(passes). "
         out +=
             "The efficiency is the floor over that rate: what the stream alone needs when a share p of it is "
         out += "lost and sent again, R/(1−p).</p>\n"
         out += "<div class=\"figures\">\n"
         out += Page.figure(
-            Page.fixed(result.streamMbitPerSec, 2), "Mbit/s", "R: the stream on the wire, without parity")
+            Page.fixed(result.streamMbitPerSec, 2), "Mbit/s",
+            "R: the stream on the wire at \(grid.cadences[0]), without parity")
         let found = result.cells.filter { $0.minMbitPerSec != nil }
         if let best = found.min(by: { ($0.minMbitPerSec ?? 0) < ($1.minMbitPerSec ?? 0) }) {
             out += Page.figure(Page.fixed(best.minMbitPerSec ?? 0, 1), "Mbit/s", "the easiest: \(name(best))")
@@ -56,14 +58,14 @@ public struct FrontierPage {
         out += "\(Page.escape(grid.queue)) before the rate</dd>\n"
         out += "<dt>parity</dt><dd>\(grid.parityCount) shreds per slice made by the sequencer</dd>\n"
         out +=
-            "<dt>runs</dt><dd>\(result.runs), each of \(grid.seconds) s of stream, at network fidelity</dd>\n"
+            "<dt>runs</dt><dd>\(result.runs), each of \(grid.seconds) s of stream or ten windows, at network fidelity</dd>\n"
         out += "<dt>seed</dt><dd>\(grid.seed), and \(grid.seed &+ 1) to confirm</dd>\n"
         out += "<dt>trace hash</dt><dd>\(result.traceHash.text)</dd>\n</dl>\n"
         return out + "<pre>\(Page.escape(command))</pre>\n</section>\n"
     }
 
     private func name(_ cell: FrontierCell) -> String {
-        let rtt = JSON.number(cell.rttMs).text()
+        let rtt = (result.grid.hasWindows ? "\(cell.cadence), " : "") + JSON.number(cell.rttMs).text()
         if cell.loss == 0 { return "\(rtt) ms, no loss" }
         let burst = cell.burst > 1 ? " in bursts of \(JSON.number(cell.burst).text())" : ""
         return "\(rtt) ms, \(Page.percent(cell.loss)) lost\(burst)"

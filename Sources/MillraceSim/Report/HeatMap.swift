@@ -38,17 +38,16 @@ struct HeatMap {
 
     var html: String {
         var out = "<div class=\"panels\">\n"
-        for index in result.grid.burst.indices { out += panel(index) }
+        for index in result.grid.panels.indices { out += panel(index) }
         return out + "</div>\n<div class=\"scroll\">" + legend + "</div>\n"
     }
 
-    private func panel(_ burst: Int) -> String {
+    private func panel(_ index: Int) -> String {
         let grid = result.grid
         let (columns, rows) = (grid.rttMs.count, grid.loss.count)
         let (left, top, cellHeight) = (58.0, 22.0, 66.0)
         let cellWidth = max(92, min(130, 372 / Double(columns)))
-        let name = grid.burst[burst].number
-        let title = name > 1 ? "Losses in bursts of \(grid.burst[burst].text)" : "Losses one by one"
+        let title = grid.panels[index].title(grid)
         var drawing = Drawing(
             width: left + Double(columns) * cellWidth + 4, height: top + Double(rows) * cellHeight + 44,
             label: "\(title): the slowest rate that keeps up, by loss and round trip")
@@ -59,7 +58,7 @@ struct HeatMap {
                 left - 9, y + cellHeight / 2 + 5, Page.percent(loss.number), anchor: .end, size: 14,
                 fill: "var(--ink)")
             for column in 0..<columns {
-                let cell = result.cells[(burst * rows + row) * columns + column]
+                let cell = result.cells[(index * rows + row) * columns + column]
                 draw(
                     cell, at: (left + Double(column) * cellWidth, y), size: (cellWidth, cellHeight), &drawing)
             }

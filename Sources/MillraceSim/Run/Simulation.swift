@@ -544,7 +544,10 @@ public final class Simulation {
             let sealed =
                 Int(block.lastHeight) - 1 < sealedAt.count ? sealedAt[Int(block.lastHeight) - 1] : now
             let lag = Int64(clamping: done) - Int64(clamping: sealed)
-            node.noteLag(sealedAt: sealed, lagNanoseconds: lag)
+            // Finer ones only lead to the first window of the cadence it was told.
+            if block.cadence >= scenario.groups[node.group].cadence ?? .c0 {
+                node.noteLag(sealedAt: sealed, lagNanoseconds: lag)
+            }
             noteDelivery(of: node, sealedAt: sealed, took: .nanoseconds(lag))
             trace.fold(block.lastHeight)
             trace.fold(UInt64(bitPattern: lag))
@@ -582,6 +585,7 @@ public final class Simulation {
         following.parityStripes = group.parityStripes
         following.linkKilobitsPerSecond = group.linkKilobitsPerSecond
         following.takesWindows = scenario.hasWindows
+        following.cadence = group.cadence
         let coreSeed = Simulation.seed(node, seed &+ UInt64(node.upTimes) &* 0x9E37)
         let local = node.clock.local(now)
         node.upTimes += 1

@@ -229,8 +229,12 @@ extension Simulation {
         result.sessionsLost = node.sessionsLost
         result.staleUntilSecond = node.staleUntilSecond
         result.heightsBehind = tip > node.appliedHeight ? tip - node.appliedHeight : 0
-        let judgement = node.staleness.judge(
-            heightsBehind: node.behindAtStreamEnd, complete: result.heightsBehind == 0 && node.stops.isEmpty)
+        // How old the state is goes up and down with every window; how late windows come does not.
+        let told = scenario.groups[node.group].cadence
+        let left = told.map { LagSeries.heightsBehindMax($0) } ?? 0
+        let judgement = (told == nil ? node.staleness : node.lag).judge(
+            heightsBehind: node.behindAtStreamEnd,
+            complete: result.heightsBehind <= left && node.stops.isEmpty, cadence: told ?? .c0)
         result.verdict = judgement.verdict
         result.slopeMsPerSec = judgement.slopeMsPerSec
         result.stalls = judgement.stalls

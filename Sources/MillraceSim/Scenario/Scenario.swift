@@ -55,6 +55,8 @@ public struct NodeGroup: Hashable, Sendable {
     public var parityStripes = 1
     /// What the node says its link can receive; 0 for nothing said.
     public var linkKilobitsPerSecond: UInt32 = 0
+    /// The cadence that its replicas are told to follow; nil for the finest that their lines carry.
+    public var cadence: Cadence?
     /// The shared line that its nodes stand behind.
     public var behind: String?
     /// Clocks are drawn within these, either way.

@@ -133,7 +133,7 @@ extension Scenario {
 
     private static let nodeKeys = [
         "role", "count", "link", "down", "up", "behind", "region", "parents", "parentCount", "bootstrap",
-        "childrenMax", "parityMin", "linkMbit", "driftPPM", "skewMs", "processor",
+        "childrenMax", "parityMin", "linkMbit", "cadence", "driftPPM", "skewMs", "processor",
     ]
 
     private mutating func readNodes(_ root: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError) {
@@ -240,6 +240,14 @@ extension Scenario {
         group.parityStripes = min(
             try section.integer("parityMin", 0...16) ?? group.parityStripes, parityCount)
         group.linkKilobitsPerSecond = UInt32(try section.integer("linkMbit", 0...100_000) ?? 0) * 1_000
+        if let text = try section.string("cadence") {
+            guard let cadence = Cadence(name: text), cadence != .c0, hasWindows, group.role == .replica else {
+                throw section.wrong(
+                    "cadence",
+                    "\"\(text)\" is no cadence to be told: c1, c2 or c3, of replicas, with windows = true")
+            }
+            group.cadence = cadence
+        }
         group.driftPPM = Int64(try section.integer("driftPPM", 0...10_000) ?? 0)
         group.skewMilliseconds = Int64(try section.integer("skewMs", 0...3_600_000) ?? 0)
         if let text = section.table["processor"]?.string {

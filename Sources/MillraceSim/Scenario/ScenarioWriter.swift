@@ -75,6 +75,7 @@ extension NodeGroup {
             }
             lines.append("parityMin = \(parityStripes)")
         }
+        if let cadence { lines.append("cadence = \"\(cadence)\"") }
         if let childrenMax { lines.append("childrenMax = \(childrenMax)") }
         if driftPPM > 0 { lines.append("driftPPM = \(driftPPM)") }
         if skewMilliseconds > 0 { lines.append("skewMs = \(skewMilliseconds)") }

@@ -18,8 +18,8 @@ struct FrontierCommand: ParsableCommand {
             Every cell is found by bisection over whole simulated runs (network fidelity: the real protocol, payloads by their \
             sizes) and confirmed with a second seed. The floor is what the stream alone needs when a share p of it is \
             lost and sent again: R/(1-p); efficiency is the floor over the rate found. The link has the same settings both \
-            ways. Cadence c0 (every 10 ms) is the only one that the core serves so far. Equal seeds give equal answers, with \
-            any number of threads.
+            ways. With coarser cadences the replica follows that one alone: windows of 0.1 (c1), 1 (c2) or 10 s (c3), of which \
+            one keeps up while the next is being sealed. Equal seeds give equal answers, with any number of threads.
             """)
 
     @Option(help: "Workload: swap, erc20, mixed or idle, with parameters if wanted (swap?zipf=0.9).")
@@ -29,6 +29,7 @@ struct FrontierCommand: ParsableCommand {
     @Option(help: "Shares of datagrams lost, separated by commas (0.01, or 1%).") var loss =
         "0,0.01,0.02,0.05"
     @Option(help: "Mean numbers of datagrams lost in a row, separated by commas.") var burst = "1,3"
+    @Option(help: "Cadences that the replica follows, separated by commas: c0 to c3.") var cadence = "c0"
     @Option(help: "The queue before the link's rate: a time (100ms) or bytes (65536, 64KB).")
     var queue = "100ms"
     @Option(help: "Parity shreds per slice.") var parity = 4
@@ -54,7 +55,8 @@ struct FrontierCommand: ParsableCommand {
         } catch { throw Failure(.usage, error.description) }
         var grid: FrontierGrid
         do throws(LinkTextError) {
-            grid = try FrontierGrid(workload: spec, rttMs: rttMs, loss: loss, burst: burst, queue: queue)
+            grid = try FrontierGrid(
+                workload: spec, rttMs: rttMs, loss: loss, burst: burst, queue: queue, cadence: cadence)
         } catch { throw Failure(.usage, error.description) }
         grid.seconds = seconds
         grid.parityCount = parity
@@ -65,7 +67,7 @@ struct FrontierCommand: ParsableCommand {
         let begin = Date()
         let result: FrontierResult
         do throws(WorkloadError) {
-            let frontier = Frontier(grid, sizes: try measureSizes(spec))
+            let frontier = Frontier(grid, sizes: try measureSizes(spec, windows: grid.hasWindows))
             let found = try FrontierCommand.search(
                 frontier, jobs: jobs ?? ProcessInfo.processInfo.activeProcessorCount)
             result = frontier.result(found, wallSeconds: Date().timeIntervalSince(begin))

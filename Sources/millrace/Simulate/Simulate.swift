@@ -29,6 +29,10 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "With --link: replicas, each behind a line of its own.") var replicas = 1
     @Flag(help: "Serve windows of coarser cadences, and let replicas take them (default: c0 only).")
     var windows = false
+    @Option(
+        help: "With --windows: the one cadence that replicas follow, c1 to c3 (default: the finest they can)."
+    )
+    var cadence: String?
     @Option(help: "Parity shreds per slice that the sequencer makes (4, or what the scenario says).")
     var parity: Int?
     @Option(help: "full: real payloads, coded and applied; network: real protocol, payloads by reference.")
@@ -191,6 +195,14 @@ extension SimulateCommand {
             }
         }
         if windows { planned.hasWindows = true }
+        if let cadence {
+            guard let known = Cadence(name: cadence), known != .c0, planned.hasWindows else {
+                throw Failure(.usage, "--cadence \(cadence): expected c1, c2 or c3, with --windows")
+            }
+            for i in planned.groups.indices where planned.groups[i].role == .replica {
+                planned.groups[i].cadence = known
+            }
+        }
         return planned
     }
 

@@ -22,6 +22,10 @@ struct NodeOptions: ParsableArguments {
     @Option(help: "Parity shreds per slice that a sequencer makes (0 to 16, default 4).") var parity: String?
     @Option(help: "The fewest that a follower buys (0 to 16, default 1); measured loss buys more.")
     var parityMin: String?
+    @Option(help: "yes or no: windows of 0.1, 1 and 10 s are made, and taken when behind (default yes).")
+    var coarseWindows: String?
+    @Option(help: "The one cadence that a replica follows: c1, c2 or c3 (default auto: as its line carries).")
+    var cadence: String?
     @Option(name: .customLong("retention-mib"), help: "MiB kept of recent slices (default 256).")
     var retentionMiB: String?
     @Option(help: "Peers served at once (default 256).") var childrenMax: String?
@@ -39,8 +43,8 @@ struct NodeOptions: ParsableArguments {
         let given: [(Setting, String?)] = [
             (.listen, listen), (.key, key), (.chainID, chainID), (.sequencer, sequencer), (.parents, parents),
             (.bootstrap, bootstrap), (.parentsWanted, parentsWanted), (.advertise, advertise),
-            (.anchors, anchors),
-            (.parity, parity), (.parityMin, parityMin), (.retentionMiB, retentionMiB),
+            (.anchors, anchors), (.parity, parity), (.parityMin, parityMin), (.coarseWindows, coarseWindows),
+            (.cadence, cadence), (.retentionMiB, retentionMiB),
             (.childrenMax, childrenMax),
             (.childMbitPerSec, childMbit), (.linkMbitPerSec, linkMbit), (.statusSocket, statusSocket),
             (.logLevel, logLevel),

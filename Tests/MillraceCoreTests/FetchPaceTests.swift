@@ -1,0 +1,58 @@
+/// What windows are fetched with: as much as the line carries, and what stands still is the process and not the line.
+
+import MillraceBase
+import Testing
+
+@testable import MillraceCore
+
+@Suite struct FetchPaceTests {
+    /// A pace that has left its start: one request waited long.
+    private func settled(_ now: inout Instant) -> FetchPace {
+        var pace = FetchPace(shredsMax: 512)
+        pace.measured(delay: .milliseconds(40), now: now)
+        for _ in 0..<200 { pace.answered() }
+        now = now + .milliseconds(200)
+        pace.measured(delay: .milliseconds(60), now: now)
+        return pace
+    }
+
+    @Test func `answers that wait make it smaller, and quick ones larger`() {
+        var now = Instant.zero + .seconds(1)
+        var pace = settled(&now)
+        let before = pace.shreds
+        now = now + .milliseconds(200)
+        pace.measured(delay: .milliseconds(120), now: now)
+        #expect(pace.shreds < before * 2 / 3)
+        let small = pace.shreds
+        now = now + .milliseconds(200)
+        pace.measured(delay: .milliseconds(42), now: now)
+        #expect(pace.shreds > small)
+    }
+
+    @Test func `what waited in the socket while a window was applied is not measured`() {
+        var now = Instant.zero + .seconds(1)
+        var pace = settled(&now)
+        let before = pace.shreds
+        now = now + .milliseconds(200)
+        pace.paused(now: now)
+        now = now + .milliseconds(30)
+        pace.resumed(now: now)
+        pace.measured(delay: .milliseconds(90), now: now + .milliseconds(1))
+        #expect(pace.shreds == before)
+        // And the next time that much more may stand in the queue, so that the line goes on.
+        now = now + .milliseconds(200)
+        pace.measured(delay: .milliseconds(90), now: now)
+        #expect(pace.shreds >= before)
+    }
+
+    @Test func `no pause makes the queue longer than forty milliseconds more`() {
+        var now = Instant.zero + .seconds(1)
+        var pace = settled(&now)
+        let before = pace.shreds
+        pace.paused(now: now)
+        pace.resumed(now: now + .seconds(9))
+        now = now + .seconds(10)
+        pace.measured(delay: .milliseconds(200), now: now)
+        #expect(pace.shreds <= before * 100 / 200 + 2)
+    }
+}
