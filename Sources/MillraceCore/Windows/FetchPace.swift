@@ -9,7 +9,8 @@
 ///     nothing came in time: half, once per round trip
 ///
 /// The queue q is 20 ms, and as much more as the process stood still when it last applied a window (40 ms at most): it asked for
-/// nothing meanwhile, and the line went on. What it finds in its socket then waited there and not on the way, and is not measured.
+/// nothing meanwhile, and the line went on. What it finds in its socket then waited there and not on the way: it is not
+/// measured.
 ///
 /// The least delay is of the last ten to twenty seconds, so that a way that has become longer is learned.
 

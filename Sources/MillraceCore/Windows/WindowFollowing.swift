@@ -207,8 +207,8 @@ final class WindowFollowing {
             want(cadence, at + 1, &keys, atMost: ahead)
             at = last
         }
-        // Until a window has come, nobody is known to make any, and mini-blocks are fetched meanwhile; not by one that is told its
-        // cadence, which would always be ahead of its first window.
+        // Until a window has come, nobody is known to make any, and mini-blocks are fetched meanwhile; not by one that is told
+        // its cadence, which would always be ahead of its first window.
         let isTold = control.told != nil
         fetch.want(only: isServed || isTold ? keys : Array(keys.prefix(2)), now: now)
         guard isServed || isTold else { return following.leave(nil, limit: .max) }

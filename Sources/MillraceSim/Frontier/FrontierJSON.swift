@@ -20,8 +20,8 @@ extension FrontierResult {
     public var text: String {
         var lines = [
             "the slowest link that keeps up, Mbit/s, and in brackets its efficiency: the floor over it",
-            "stream \(Page.fixed(streamMbitPerSec, 2)) Mbit/s on the wire at \(grid.cadences[0]), \(grid.parityCount) parity shreds, "
-                + "queue \(grid.queue), \(grid.seconds) s a run, seeds \(grid.seed) and \(grid.seed &+ 1)",
+            "stream \(Page.fixed(streamMbitPerSec, 2)) Mbit/s on the wire at \(grid.cadences[0]), "
+                + "\(grid.parityCount) parity shreds, queue \(grid.queue), \(grid.seconds) s a run, seeds \(grid.seed) and \(grid.seed &+ 1)",
         ]
         for (b, panel) in grid.panels.enumerated() {
             lines.append("")
