@@ -21,7 +21,8 @@ extension FrontierResult {
         var lines = [
             "the slowest link that keeps up, Mbit/s, and in brackets its efficiency: the floor over it",
             "stream \(Page.fixed(streamMbitPerSec, 2)) Mbit/s on the wire at \(grid.cadences[0]), "
-                + "\(grid.parityCount) parity shreds, queue \(grid.queue), \(grid.seconds) s a run, seeds \(grid.seed) and \(grid.seed &+ 1)",
+                + "\(grid.parityCount) parity shreds, queue \(grid.queue), \(grid.seconds) s a run, "
+                + "seeds \(grid.seed) and \(grid.seed &+ 1)",
         ]
         for (b, panel) in grid.panels.enumerated() {
             lines.append("")
