@@ -19,6 +19,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case cadence
     case retentionMiB = "retention-mib"
     case childrenMax = "children-max"
+    case knownChildren = "known-children"
     case childMbitPerSec = "child-mbit"
     case linkMbitPerSec = "link-mbit"
     case statusSocket = "status-socket"
@@ -41,6 +42,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .cadence: "auto"
         case .retentionMiB: "256"
         case .childrenMax: "256"
+        case .knownChildren: ""
         case .childMbitPerSec: "100"
         case .linkMbitPerSec: "0"
         case .statusSocket: ""
@@ -75,6 +77,8 @@ public enum Setting: String, CaseIterable, Sendable {
             "The fewest parity shreds per slice that a follower buys, 0 to 16; its losses buy more."
         case .retentionMiB: "Memory for recent slices that others may ask for."
         case .childrenMax: "Peers served at once."
+        case .knownChildren:
+            "Comma-separated session keys (52 Base32 characters) of peers whose places strangers never take."
         case .childMbitPerSec: "Pace towards one child: a mini-block's shreds are spread at this rate."
         case .linkMbitPerSec: "What this node's own line can receive, split over its parents; 0: not known."
         case .statusSocket: "Unix socket on which the node answers `millrace status`; none by default."

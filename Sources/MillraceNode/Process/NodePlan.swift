@@ -40,6 +40,17 @@ struct NodePlan {
     func serving() throws -> ServingConfig {
         var serving = ServingConfig()
         serving.childrenMax = try settings.integer(.childrenMax, 1...4_096)
+        serving.knownChildren = try settings.text(.knownChildren).split(separator: ",").map { part in
+            let text = part.trimmingPrefix(while: \.isWhitespace)
+            guard let key = PublicKey(base32: String(text)) else {
+                throw settings.wrong(.knownChildren, "keys of 52 Base32 characters, not \"\(text)\"")
+            }
+            return key
+        }
+        guard serving.knownChildren.count <= serving.childrenMax else {
+            throw settings.wrong(
+                .knownChildren, "at most as many keys as children-max, \(serving.childrenMax)")
+        }
         serving.pacingKilobitsPerSecond = UInt32(try settings.integer(.childMbitPerSec, 1...100_000)) * 1_000
         serving.retentionBytesMax = try settings.integer(.retentionMiB, 1...65_536) * 1_048_576
         return serving

@@ -29,6 +29,8 @@ struct NodeOptions: ParsableArguments {
     @Option(name: .customLong("retention-mib"), help: "MiB kept of recent slices (default 256).")
     var retentionMiB: String?
     @Option(help: "Peers served at once (default 256).") var childrenMax: String?
+    @Option(help: "Comma-separated keys of peers for whom places are kept among those served.")
+    var knownChildren: String?
     @Option(name: .customLong("child-mbit"), help: "Pace towards one child in Mbit/s (default 100).")
     var childMbit: String?
     @Option(
@@ -40,18 +42,37 @@ struct NodeOptions: ParsableArguments {
         String?
 
     func settings() throws -> Settings {
-        let given: [(Setting, String?)] = [
-            (.listen, listen), (.key, key), (.chainID, chainID), (.sequencer, sequencer), (.parents, parents),
-            (.bootstrap, bootstrap), (.parentsWanted, parentsWanted), (.advertise, advertise),
-            (.anchors, anchors), (.parity, parity), (.parityMin, parityMin), (.coarseWindows, coarseWindows),
-            (.cadence, cadence), (.retentionMiB, retentionMiB),
-            (.childrenMax, childrenMax),
-            (.childMbitPerSec, childMbit), (.linkMbitPerSec, linkMbit), (.statusSocket, statusSocket),
-            (.logLevel, logLevel),
-        ]
-        let flags = Dictionary(uniqueKeysWithValues: given.compactMap { pair in pair.1.map { (pair.0, $0) } })
+        let given = Setting.allCases.compactMap { setting in flag(setting).map { (setting, $0) } }
         return try reporting {
-            try Settings.load(file: config, environment: ProcessInfo.processInfo.environment, flags: flags)
+            try Settings.load(
+                file: config, environment: ProcessInfo.processInfo.environment,
+                flags: Dictionary(uniqueKeysWithValues: given))
+        }
+    }
+
+    /// Every setting has a flag.
+    private func flag(_ setting: Setting) -> String? {
+        switch setting {
+        case .listen: listen
+        case .key: key
+        case .chainID: chainID
+        case .sequencer: sequencer
+        case .parents: parents
+        case .bootstrap: bootstrap
+        case .parentsWanted: parentsWanted
+        case .advertise: advertise
+        case .anchors: anchors
+        case .parity: parity
+        case .parityMin: parityMin
+        case .coarseWindows: coarseWindows
+        case .cadence: cadence
+        case .retentionMiB: retentionMiB
+        case .childrenMax: childrenMax
+        case .knownChildren: knownChildren
+        case .childMbitPerSec: childMbit
+        case .linkMbitPerSec: linkMbit
+        case .statusSocket: statusSocket
+        case .logLevel: logLevel
         }
     }
 }
