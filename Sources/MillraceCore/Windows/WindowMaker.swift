@@ -127,8 +127,15 @@ public final class WindowMaker {
     }
 
     private static func compose(_ parts: [StateDiff]) throws(DiffError) -> StateDiff {
-        var whole = parts[0]
-        for part in parts.dropFirst() { whole = try StateDiff.compose(whole, part) }
-        return whole
+        // By pairs: every change is copied three or four times, and not five as when one part after the other is added.
+        var row = parts
+        while row.count > 1 {
+            var pairs: [StateDiff] = []
+            for i in stride(from: 0, to: row.count, by: 2) {
+                pairs.append(i + 1 < row.count ? try StateDiff.compose(row[i], row[i + 1]) : row[i])
+            }
+            row = pairs
+        }
+        return row[0]
     }
 }
