@@ -9,6 +9,7 @@ final class SliceRecord {
     /// Every shred the slice has.
     let shreds: StripeSet
     let dataCount: Int
+    let parityCount: Int
     let firstSeenAt: Instant
     var lastShredAt: Instant
     /// Payload verified (a follower) or made here (the sequencer).
@@ -41,6 +42,7 @@ final class SliceRecord {
         self.assembler = assembler
         key = assembler.header.key
         dataCount = Int(assembler.header.dataCount)
+        parityCount = Int(assembler.header.parityCount)
         shreds = StripeSet(bits: assembler.allStripes)
         firstSeenAt = now
         lastShredAt = now
@@ -68,6 +70,10 @@ final class HeightEntry {
     }
 
     var isComplete: Bool { completeCount == slices.count }
+    var firstRecord: SliceRecord? {
+        for record in slices { if let record { return record } }
+        return nil
+    }
     var firstHeader: SliceHeader? { slices.lazy.compactMap { $0 }.first?.assembler.header }
 
     func markComplete(_ record: SliceRecord) {

@@ -842,7 +842,7 @@ final class Following {
 
     /// Buys more or less parity when the measured loss says so.
     func reviewParity(now: Instant) {
-        guard next > 0, let header = store.entry(next - 1)?.firstHeader, header.dataCount > 0 else { return }
+        guard next > 0, let record = store.entry(next - 1)?.firstRecord, record.dataCount > 0 else { return }
         var roundTrip = Interval.zero
         var queued = Interval.zero
         for i in parents.indices where parents[i].isUsable {
@@ -851,7 +851,7 @@ final class Following {
             queued = max(queued, measured.queued)
         }
         var isChanged = parity.decide(
-            roundTrip: roundTrip, queued: queued, ceiling: Int(header.parityCount), now: now)
+            roundTrip: roundTrip, queued: queued, ceiling: record.parityCount, now: now)
         // The oftener, the dearer: it pays where a header asked for takes long, and losses take several at once.
         let often: UInt8 =
             parity.isBursty && roundTrip >= Following.longRoundTrip

@@ -36,38 +36,42 @@ extension Following {
     // MARK: Observations
 
     /// Judges every height that the stream has left far enough behind. Whether it is complete does not matter: what a parent sent
-    /// of it is known.
+    /// of it is known. What could not be judged then is judged for good a second of stream later.
     private func judgeHeights(now: Instant) {
         let passed = headerTip > Following.judgeAfter ? headerTip - Following.judgeAfter : 0
-        let old = headerTip > Following.judgeAtLast ? headerTip - Following.judgeAtLast : 0
-        judge(through: passed, from: \.judgedTo, isLast: false, now: now)
-        judge(through: old, from: \.judgedForGoodTo, isLast: true, now: now)
-    }
-
-    private func judge(
-        through last: UInt64, from cursor: WritableKeyPath<ScoreBoard, UInt64>, isLast: Bool, now: Instant
-    ) {
-        var height = max(endpoint.scores[keyPath: cursor] + 1, store.floor)
-        if last > Following.judgeAtOnce { height = max(height, last - Following.judgeAtOnce) }
-        while height <= last {
-            judge(height, isLast: isLast, now: now)
+        var height = max(endpoint.scores.judgedTo + 1, store.floor)
+        if passed > Following.judgeAtOnce { height = max(height, passed - Following.judgeAtOnce) }
+        while height <= passed {
+            if !judge(height, isLast: false, now: now) { endpoint.scores.leaveOpen(height) }
             height += 1
         }
-        endpoint.scores[keyPath: cursor] = max(endpoint.scores[keyPath: cursor], last)
+        endpoint.scores.judgedTo = max(endpoint.scores.judgedTo, passed)
+        let old = headerTip > Following.judgeAtLast ? headerTip - Following.judgeAtLast : 0
+        while let height = endpoint.scores.nextOpen(through: old) {
+            _ = judge(height, isLast: true, now: now)
+        }
     }
 
-    private func judge(_ height: UInt64, isLast: Bool, now: Instant) {
-        guard !endpoint.scores.isFaulty(now: now), let entry = store.entry(height) else { return }
+    /// Answers whether all that is to be judged of this height has been.
+    private func judge(_ height: UInt64, isLast: Bool, now: Instant) -> Bool {
+        guard !endpoint.scores.isFaulty(now: now), let entry = store.entry(height) else { return false }
+        var isJudged = true
         for record in entry.slices {
-            guard let record, !record.isBacklog, record.dataCount > 0,
-                now - record.firstSeenAt < Following.judgeWithin
+            guard let record else {
+                isJudged = false
+                continue
+            }
+            guard !record.isBacklog, record.dataCount > 0, now - record.firstSeenAt < Following.judgeWithin
             else { continue }
             for i in parents.indices where parents[i].isConnected && record.judgedOf >> UInt64(i) & 1 == 0 {
                 guard let peer = peer(i), height >= peer.judging.fromHeight else { continue }
                 let owed = parents[i].stripes.intersection(record.shreds.data)
                 if owed.isEmpty { continue }
                 let missing = owed.subtracting(record.arrived)
-                if !isLast, !missing.isEmpty, parents[i].passed.height <= height { continue }
+                if !isLast, !missing.isEmpty, parents[i].passed.height <= height {
+                    isJudged = false
+                    continue
+                }
                 record.judgedOf |= 1 << UInt64(i)
                 noteArrivals(of: peer, now: now)
                 let admits =
@@ -78,6 +82,7 @@ extension Following {
                     symbolBytes: Int(record.assembler.header.symbolBytes), admitted: admits, now: now)
             }
         }
+        return isJudged
     }
 
     /// A contract shred came: who was first, and who so much later.

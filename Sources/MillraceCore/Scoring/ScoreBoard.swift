@@ -16,9 +16,10 @@ struct ScoreBoard {
     static let faultGrace = Interval.seconds(1)
 
     var race = ArrivalRace()
-    /// Heights judged where parents had passed them, and those judged for good.
+    /// Heights up to here were judged where parents had passed them.
     var judgedTo: UInt64 = 0
-    var judgedForGoodTo: UInt64 = 0
+    /// Heights of which something was left to be judged, ascending.
+    private var open: [UInt64] = []
     private var remembered: [(key: Hash32, score: PeerScore)] = []
     private var lastCalledAt: Instant
     private var faultUntil = Instant.zero
@@ -29,6 +30,22 @@ struct ScoreBoard {
     init(now: Instant) {
         lastCalledAt = now
         nextTurnAt = now
+    }
+
+    // MARK: Heights
+
+    /// Those of a second of stream, and of one turn after an outage.
+    static let openMax = 1_024
+
+    mutating func leaveOpen(_ height: UInt64) {
+        if open.count == ScoreBoard.openMax { open.removeFirst() }
+        open.append(height)
+    }
+
+    /// Takes the lowest height left open, if it is no higher than `last`.
+    mutating func nextOpen(through last: UInt64) -> UInt64? {
+        guard let height = open.first, height <= last else { return nil }
+        return open.removeFirst()
     }
 
     // MARK: Local faults

@@ -56,6 +56,8 @@ final class WindowFetch {
     private var generations: [UInt16] = Array(repeating: 0, count: requestsMax)
     private var order: UInt64 = 0
     private(set) var outstanding = 0
+    /// Requests that are out.
+    private var openCount = 0
     private(set) var pace: FetchPace
     private var early: EarlyShreds?
     private var nextTick: Instant = .zero
@@ -294,6 +296,7 @@ final class WindowFetch {
     }
 
     private func expire(now: Instant) {
+        if openCount == 0 { return }
         for slot in requests.indices {
             guard let request = requests[slot] else { continue }
             let isLost =
@@ -386,6 +389,7 @@ final class WindowFetch {
             key: key, shreds: wanted, parent: parent, sentAt: now,
             deadline: now + patience(parent) * backoff, outstanding: expected, order: order)
         outstanding += expected
+        openCount += 1
         wants[at].isAsked = true
         wants[at].attempts = min(wants[at].attempts + 1, 1_000)
         endpoint.statistics.repairsAsked &+= UInt64(expected)
@@ -401,6 +405,7 @@ final class WindowFetch {
     private func close(_ slot: Int) {
         guard let request = requests[slot] else { return }
         outstanding -= request.outstanding
+        openCount -= 1
         requests[slot] = nil
         if let at = wants.firstIndex(where: { $0.key == request.key }) { wants[at].isAsked = false }
     }
