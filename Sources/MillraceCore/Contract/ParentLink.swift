@@ -42,6 +42,7 @@ struct ParentLink {
     /// Serial of the latest SUBSCRIBE, and of the latest ACCEPT.
     var serial: UInt32 = 0
     var acceptedSerial: UInt32 = 0
+    var acceptedAt: Instant = .zero
     var askedAt: Instant = .zero
     var renewAt: Instant = .zero
     var subscribeAttempts = 0

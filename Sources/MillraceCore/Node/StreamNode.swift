@@ -91,6 +91,7 @@ final class StreamNode {
             }
             source = address
             peer.lastReceivedAt = endpoint.now
+            if peer.parentIndex != nil { following?.noteFlow(now: endpoint.now) }
             peer.bytesReceived &+= UInt64(datagram.count)
             endpoint.statistics.received.session &+= UInt64(datagram.count - range.count)
             frames(UnsafeRawBufferPointer(rebasing: datagram[range]), from: peer)

@@ -67,11 +67,18 @@ final class Following {
     private var headerTurn = 0
     private var headersMissed = 0
     private var headerTurnIsDue = false
+    /// Headers since a sum last came from the parent that owes them.
+    var headersSinceSum = 0
     /// The fewest data shreds of late slices, and the parity made of them.
     var leastDataCount = 0
     var parityMade = 0
     /// When a header last came.
     var lastHeaderAt: Instant = .zero
+    /// When anything last came from a parent, and since when that has been so without a hole.
+    var lastFlowAt: Instant = .zero
+    var flowsSince: Instant = .zero
+    /// Parents that give nothing of what they owe, by index: their shreds are not waited for.
+    var late: UInt64 = 0
     /// Loss is counted from this height on: slices from before a change of plan tell nothing. And it was, through this one.
     private var countLossFrom: UInt64 = 0
     private var lossCountedThrough: UInt64 = 0
@@ -137,7 +144,7 @@ final class Following {
         self.givesUpAfter = givesUpAfter
         parents = config.parents.prefix(Following.parentsMax).map { ParentLink(endpoint: $0) }
         plan = StripePlan(
-            usable: Array(repeating: false, count: parents.count), parityStripes: config.parityStripes)
+            Array(repeating: .unusable, count: parents.count), parityStripes: config.parityStripes)
         window = RepairWindow(shredsMax: config.windowShredsMax)
         parity = ParityController(floor: config.parityStripes)
         next = firstHeight
@@ -257,8 +264,9 @@ final class Following {
     /// Deals the stripes anew over the usable parents and asks each whose share changed.
     func replan(now: Instant) {
         let fresh = StripePlan(
-            usable: preferred.map { $0 && isSubscribed }, parityStripes: parity.stripes, turn: headerTurn,
-            sumEvery: sumEvery)
+            standings(now: now), parityStripes: parity.stripes, turn: headerTurn, sumEvery: sumEvery,
+            after: plan, movesSums: sumsAreMissing)
+        if fresh.sumsBy != plan.sumsBy { headersSinceSum = 0 }
         plan = fresh
         let roundTrip = parents.indices.reduce(Interval.zero) {
             max($0, peer($1)?.roundTrip.current ?? .zero)
@@ -302,6 +310,13 @@ final class Following {
 
     func accepted(_ terms: ContractTerms, from peer: Peer, now: Instant) {
         guard let i = peer.parentIndex, terms.serial == parents[i].serial else { return }
+        if parents[i].acceptedSerial != terms.serial {
+            parents[i].acceptedAt = now
+            // What went before the parent had heard of it is not owed.
+            if parents[i].owesShredsSince != nil {
+                parents[i].owesFrom = max(parents[i].owesFrom, furthest())
+            }
+        }
         parents[i].acceptedSerial = terms.serial
         parents[i].subscribeAttempts = 0
         parents[i].renewAt = now + .milliseconds(Int64(max(terms.leaseMilliseconds, 1_000)) / 2)
@@ -352,6 +367,7 @@ final class Following {
             offend(peer, .malformedFrame)
             return
         }
+        if i == plan.sumsBy { headersSinceSum = 0 }
         guard let newest = sum.slices.first, newest.cadence == .c0, store.mayHold(newest.firstHeight),
             headerTip == 0 || newest.firstHeight <= headerTip + Following.earlyHeightsMax,
             sum.slices.contains(where: { $0.firstHeight >= next && store.record($0) == nil })
@@ -507,6 +523,7 @@ final class Following {
             lastHeaderAt = now
             countLosses()
         }
+        nextTick = min(nextTick, now + Following.gapInterval)
         onNews?(News(headerOf: record))
         if record.shreds.isEmpty { finish(record, now: now) }
         early.drain(header.key) { index, symbol, parent in
@@ -613,6 +630,7 @@ final class Following {
         if key.cadence != .c0 {
             // Windows come as answers only.
             if let request {
+                parents[i].lastAnswerAt = now
                 fetch?.shred(key, index: index, symbol: symbol, request: request, from: peer, now: now)
             }
             return
@@ -647,6 +665,7 @@ final class Following {
             endpoint.statistics.shredsUnplaced &+= 1
             self.peer(evicted)?.score.excuse(datagrams: 1, now: now)
         }
+        nextTick = min(nextTick, now + tolerance)
     }
 
     /// Heights ahead of the newest header that anything is kept of.
@@ -825,6 +844,9 @@ final class Following {
         }
     }
 
+    /// Five sums in a row are not lost by chance.
+    private var sumsAreMissing: Bool { sumEvery > 0 && headersSinceSum >= 5 * Int(sumEvery) }
+
     /// Each header that did not come counts four, each that came takes one off; at so many, another parent has to send them.
     static let headersMissedMax = 40
 
@@ -833,7 +855,7 @@ final class Following {
         headersMissed = max(headersMissed + (came ? -1 : 4), 0)
         if headersMissed >= Following.headersMissedMax {
             headersMissed = 0
-            headerTurn = (headerTurn + 1) % Following.parentsMax
+            headerTurn = parent + 1
             headerTurnIsDue = true
         }
     }
@@ -856,7 +878,7 @@ final class Following {
         let often: UInt8 =
             parity.isBursty && roundTrip >= Following.longRoundTrip
             ? 1 : parity.isLossy ? 2 : parents.count(where: \.isUsable) > 1 ? 4 : 0
-        if parity.isDecided, sumEvery != often || headerTurnIsDue {
+        if parity.isDecided, sumEvery != often || headerTurnIsDue || sumsAreMissing {
             sumEvery = often
             headerTurnIsDue = false
             isChanged = true

@@ -6,6 +6,8 @@ import MillraceWire
 extension Following {
     /// While something is missing, gaps are looked at this often.
     static let tickInterval = Interval.milliseconds(4)
+    /// A slice is looked at so long after its header: what has not come by then may be lost.
+    static let gapInterval = Interval.milliseconds(6)
     /// Without gaps, links and contracts are.
     static let idleInterval = Interval.milliseconds(20)
     /// How far ahead of the first gap heights are asked for.
@@ -177,7 +179,7 @@ extension Following {
             }
             if parents[i].isConnected, now >= parents[i].renewAt { subscribe(i, now: now) }
         }
-        if changed { replan(now: now) }
+        if changed || plan.isDoubtful(standings(now: now)) { replan(now: now) }
         connect(now: now)
     }
 

@@ -94,6 +94,7 @@ extension Following {
     func noteSlice(_ header: SliceHeader) {
         leastDataCount = min(Int(header.dataCount), leastDataCount + 1)
         if header.dataCount > 0 { parityMade = Int(header.parityCount) }
+        if let i = plan.sumsBy, parents[i].acceptedSerial == parents[i].serial { headersSinceSum += 1 }
         for i in parents.indices { parents[i].headersUnheard = min(parents[i].headersUnheard + 1, 1_024) }
     }
 
@@ -127,29 +128,95 @@ extension Following {
     }
 
     /// The height that somebody's shreds or headers have reached.
-    private func furthest() -> UInt64 {
+    func furthest() -> UInt64 {
         parents.reduce(headerTip) { $1.isUsable ? max($0, $1.progress.height) : $0 }
+    }
+
+    /// Something came from a parent.
+    func noteFlow(now: Instant) {
+        if now - lastFlowAt >= Following.silentInterval { flowsSince = now }
+        lastFlowAt = now
+    }
+
+    /// How long a parent that owes something of every slice may give nothing while others do: three mini-blocks, and what its
+    /// way varies by.
+    private func patience(_ i: Int) -> Interval {
+        Following.silentInterval + (peer(i)?.roundTrip.variation ?? .zero) * 2
+    }
+
+    /// A parent has known of its contract, whose debts began at `since`, for so long that something should have come.
+    private func isDue(_ i: Int, since: Instant, now: Instant) -> Bool {
+        let timeout = peer(i)?.roundTrip.timeout ?? .milliseconds(500)
+        if parents[i].acceptedSerial == parents[i].serial {
+            return isAnswering(i, now: now)
+                ? now - since >= timeout + .milliseconds(100)
+                : now - max(since, parents[i].acceptedAt) >= patience(i)
+        }
+        // SUBSCRIBE or ACCEPT may have been lost, but hardly twice.
+        return now - since >= timeout * 2 + patience(i)
+    }
+
+    /// It gives what was asked of it, behind which the stream may wait.
+    private func isAnswering(_ i: Int, now: Instant) -> Bool {
+        now - parents[i].lastAnswerAt < patience(i)
+    }
+
+    /// So many shreds in a row are not lost by chance: p^n is below 2^-20 where they are lost one by one.
+    private func shredsInARow(_ i: Int, now: Instant) -> Int {
+        guard parity.isDecided, !parity.isBursty, !isAnswering(i, now: now) else {
+            return Following.silentShreds
+        }
+        let bits = max(16 - (Int.bitWidth - max(parity.loss65536, 64).leadingZeroBitCount), 1)
+        return min((20 + bits - 1) / bits, Following.silentShreds)
+    }
+
+    /// By how many heights others are ahead of a parent that has given nothing for a while of what it owes of each; 0 when it gives.
+    private func heightsBehind(_ i: Int, now: Instant) -> Int {
+        guard parents[i].isUsable, let since = parents[i].owesShredsSince, isDue(i, since: since, now: now),
+            isFlowing(i, now: now), now - parents[i].lastShredAt >= patience(i)
+        else { return 0 }
+        let ahead = furthest()
+        return Int(
+            clamping: min(ahead - min(max(parents[i].progress.height, parents[i].owesFrom), ahead), 1_024))
+    }
+
+    /// Parents have been heard without a hole for so long that parent `i` had the time to give its part.
+    private func isFlowing(_ i: Int, now: Instant) -> Bool {
+        now >= stoodStillUntil + .milliseconds(500) && now - flowsSince >= patience(i)
+    }
+
+    /// What a parent owes is not waited for any more: it may be silent, or have lost a few.
+    func isLate(_ i: Int, now: Instant) -> Bool {
+        !isAnswering(i, now: now) && heightsBehind(i, now: now) >= Following.silentSlices
     }
 
     /// Nothing comes from a parent of what it owes, while the stream goes on elsewhere.
     func isQuiet(_ i: Int, now: Instant) -> Bool {
-        guard parents[i].isUsable, now >= stoodStillUntil + .milliseconds(500) else { return false }
-        let roundTrip = peer(i)?.roundTrip
-        let patience = Following.silentInterval + (roundTrip?.variation ?? .zero) * 2
-        let contract = (roundTrip?.timeout ?? .milliseconds(500)) + .milliseconds(100)
-        if let since = parents[i].owesHeadersSince, now - since >= contract,
-            now - parents[i].lastHeaderAt >= patience,
-            parents[i].headersUnheard >= Following.silentShreds
-        {
+        // With one parent there is nobody to move the stripes to.
+        guard parents.count(where: \.isUsable) > 1 else { return false }
+        let behind = heightsBehind(i, now: now)
+        if behind >= Following.silentSlices, behind * shredsOwed(i) >= shredsInARow(i, now: now) {
             return true
         }
-        guard let since = parents[i].owesShredsSince, now - since >= contract,
-            now - parents[i].lastShredAt >= patience
-        else { return false }
-        let ahead = furthest()
-        let behind = Int(
-            clamping: min(ahead - min(max(parents[i].progress.height, parents[i].owesFrom), ahead), 1_024))
-        return behind >= Following.silentSlices && behind * shredsOwed(i) >= Following.silentShreds
+        guard parents[i].isUsable, let since = parents[i].owesHeadersSince else { return false }
+        return isDue(i, since: since, now: now) && isFlowing(i, now: now)
+            && now - parents[i].lastHeaderAt >= patience(i)
+            && parents[i].headersUnheard >= shredsInARow(i, now: now)
+    }
+
+    /// Nothing at all came from a parent for so long: two of its STATUS and a half.
+    static let unheardInterval = Interval.milliseconds(125)
+
+    /// What may be hoped for from each parent.
+    func standings(now: Instant) -> [StripePlan.Standing] {
+        let preferred = preferred
+        return parents.indices.map { i in
+            if parents[i].isRetired { return .gone }
+            guard preferred[i], isSubscribed, let peer = peer(i) else { return .unusable }
+            if now - max(parents[i].lastShredAt, parents[i].lastHeaderAt) < patience(i) { return .giving }
+            return now - peer.lastReceivedAt < Following.unheardInterval + peer.roundTrip.variation * 2
+                ? .heard : .unheard
+        }
     }
 
     // MARK: Whom to ask
@@ -164,7 +231,7 @@ extension Following {
         let given = max(parent.lastShredAt, parent.lastHeaderAt, parent.lastAnswerAt)
         let isFresh = now - given < Following.freshInterval
         return (isFresh ? 0 : 1) + (parent.isUsable ? 0 : 1) + (isIgnoring ? 3 : 0)
-            + (isQuiet(i, now: now) ? 3 : 0)
+            + (isLate(i, now: now) ? 3 : 0)
     }
 
     /// Whoever gave something so lately has it to give.

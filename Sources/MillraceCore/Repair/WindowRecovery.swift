@@ -181,6 +181,7 @@ extension Following {
     /// parity to come within the time that asking would take; the rest is asked for, the oldest first.
     func balance(now: Instant) {
         var open: [(record: SliceRecord, lost: Int, place: Int)] = []
+        late = parents.indices.reduce(0) { isLate($1, now: now) ? $0 | 1 << UInt64($1) : $0 }
         var place = 0
         var height = next
         var isStreaming = endHeight == nil && now - lastHeaderAt < Following.streamQuiet
@@ -262,7 +263,7 @@ extension Following {
             var rest = record.shreds.subtracting(record.have)
             while let stripe = rest.popFirst() {
                 let owner = Int(plan.owner[stripe])
-                guard owner >= 0, parents[owner].isUsable else { continue }
+                guard owner >= 0, parents[owner].isUsable, late >> UInt64(owner) & 1 == 0 else { continue }
                 if StreamPosition(record.key, shred: stripe) > parents[owner].passed { owed.insert(stripe) }
             }
         }
@@ -277,7 +278,12 @@ extension Following {
         var bought = 0
         for j in 0..<min(Int(header.parityCount), StripeSet.parityStripesMax) {
             let owner = Int(plan.owner[WireLimits.firstParityStripe + j])
-            if owner >= 0, parents[owner].isUsable { bought += 1 }
+            // A parent that has not yet answered gives nothing for a round trip.
+            if owner >= 0, parents[owner].isUsable, late >> UInt64(owner) & 1 == 0,
+                parents[owner].acceptedSerial == parents[owner].serial
+            {
+                bought += 1
+            }
         }
         if bought == 0 || slices <= 0 { return 0 }
         let perSlice = Limits.miniBlockInterval.nanoseconds / Int64(max(header.sliceCount, 1))
