@@ -105,11 +105,14 @@ struct ParityController {
         return min(max(value, ParityController.dispersionMin16), ParityController.dispersionMax16)
     }
 
+    /// So near, a slice that waits for the next one's parity is what delivery takes longest for: enough is bought for its own.
+    static let nearRoundTrip = Interval.milliseconds(30)
+
     private func stripesFor(_ roundTrip: Interval) -> Int {
         if loss65536 < ParityController.noise65536 { return 0 }
         let (c, depth) =
-            roundTrip < .milliseconds(30)
-            ? (1, 2)
+            roundTrip < ParityController.nearRoundTrip
+            ? (12, 1)
             : roundTrip < .milliseconds(100)
                 ? (3, 2)
                 : roundTrip < .milliseconds(200)

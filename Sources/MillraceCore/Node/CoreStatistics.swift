@@ -47,6 +47,8 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var headersDuplicate: UInt64 = 0
     /// Lost ones that sums of headers gave.
     public var headersRecovered: UInt64 = 0
+    /// Of what was received as headers: sums of them, the parity of headers.
+    public var headerSumBytes: UInt64 = 0
     public var headersInvalid: UInt64 = 0
     public var slicesCompleted: UInt64 = 0
     /// Slices that needed parity: fewer than K data shreds came.
@@ -144,6 +146,7 @@ extension CoreStatistics {
         shredsSurplus &+= other.shredsSurplus
         headersDuplicate &+= other.headersDuplicate
         headersRecovered &+= other.headersRecovered
+        headerSumBytes &+= other.headerSumBytes
         slicesCompleted &+= other.slicesCompleted
         slicesRecovered &+= other.slicesRecovered
         repairsAsked &+= other.repairsAsked

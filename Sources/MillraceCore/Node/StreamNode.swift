@@ -157,6 +157,7 @@ final class StreamNode {
             isControl = false
             endpoint.statistics.received.header &+= UInt64(count)
             guard let following else { return offend(peer, .unexpectedFrame) }
+            endpoint.statistics.headerSumBytes &+= UInt64(count)
             following.headerSum(
                 RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: plaintext[bytes.range])), from: peer,
                 now: now)

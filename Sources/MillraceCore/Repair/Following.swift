@@ -861,6 +861,8 @@ final class Following {
     }
 
     static let longRoundTrip = Interval.milliseconds(200)
+    /// One in a hundred: as often, a header is lost.
+    static let muchLoss65536 = 655
 
     /// Buys more or less parity when the measured loss says so.
     func reviewParity(now: Instant) {
@@ -874,9 +876,12 @@ final class Following {
         }
         var isChanged = parity.decide(
             roundTrip: roundTrip, queued: queued, ceiling: record.parityCount, now: now)
-        // The oftener, the dearer: it pays where a header asked for takes long, and losses take several at once.
+        // The oftener, the dearer: it pays where a header asked for takes long, and losses take several at once; and where
+        // parents are so near that the wait for the next slice's sum is what delivery takes longest for.
+        let isNear = roundTrip < ParityController.nearRoundTrip
+        let isMuch = parity.loss65536 >= Following.muchLoss65536 / (sumEvery == 1 ? 2 : 1)
         let often: UInt8 =
-            parity.isBursty && roundTrip >= Following.longRoundTrip
+            parity.isBursty && roundTrip >= Following.longRoundTrip || isNear && isMuch
             ? 1 : parity.isLossy ? 2 : parents.count(where: \.isUsable) > 1 ? 4 : 0
         if parity.isDecided, sumEvery != often || headerTurnIsDue || sumsAreMissing {
             sumEvery = often

@@ -170,7 +170,8 @@ extension Following {
         return min((20 + bits - 1) / bits, Following.silentShreds)
     }
 
-    /// By how many heights others are ahead of a parent that has given nothing for a while of what it owes of each; 0 when it gives.
+    /// By how many heights others are ahead of a parent that has given nothing for a while of what it owes of each; 0 when
+    /// it gives.
     private func heightsBehind(_ i: Int, now: Instant) -> Int {
         guard parents[i].isUsable, let since = parents[i].owesShredsSince, isDue(i, since: since, now: now),
             isFlowing(i, now: now), now - parents[i].lastShredAt >= patience(i)

@@ -80,6 +80,7 @@ final class SimNode {
     var offeredAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
     var passedAtStreamEnd: (bytes: UInt64, datagrams: UInt64) = (0, 0)
     var receivedAtStreamEnd = ByteLedger()
+    var sumBytesAtStreamEnd: UInt64 = 0
     var stops: [StopReason] = []
     var stoppedAt: UInt64?
     /// Which cadence it follows, since when, how long it has followed each, and how often it changed.

@@ -69,9 +69,9 @@ extension Simulation {
             let overhead = UInt64(
                 node.hasDown ? node.down.model.parameters.overheadBytes : WireCost.packetBytes)
             wire += Double(node.passedAtStreamEnd.bytes + overhead * node.passedAtStreamEnd.datagrams)
-            // A parity shred has a datagram to itself.
+            // Sums of headers are parity, too. A parity shred has a datagram to itself.
             parity +=
-                Double(node.receivedAtStreamEnd.parity)
+                Double(node.sumBytesAtStreamEnd) + Double(node.receivedAtStreamEnd.parity)
                 * (1 + Double(WireCost.packetBytes + WireCost.sessionBytes)
                     / Double(WireLimits.framesBytesMax))
         }

@@ -145,6 +145,7 @@ extension Simulation {
         node.offeredAtStreamEnd = (counters.offeredBytes, counters.offeredDatagrams)
         node.passedAtStreamEnd = (counters.deliveredBytes, counters.deliveredDatagrams)
         node.receivedAtStreamEnd = node.statistics.received
+        node.sumBytesAtStreamEnd = node.statistics.headerSumBytes
     }
 
     /// Every byte that came through a node's link is in its core's ledger or has another named place; every byte its core
