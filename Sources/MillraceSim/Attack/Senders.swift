@@ -39,7 +39,7 @@ final class Spoofer: AttackSender {
         for attacker in state.nodes {
             for _ in 0..<rate.due() {
                 let target = state.targets[Int(draws.below(UInt64(state.targets.count)))]
-                let table = table(now: now)
+                let table = table(isOpen: simulation.scenario.fidelity == .network, now: now)
                 guard let session = table.connect(to: target.keys.publicKey, at: target.address, now: now)
                 else { continue }
                 let told = buffer.withUnsafeMutableBytes { table.nextDatagram(into: $0) }
@@ -54,7 +54,8 @@ final class Spoofer: AttackSender {
         }
     }
 
-    private func table(now: Instant) -> SessionTable {
+    /// `isOpen`: sessions by reference, which agree on keys in a way of their own.
+    private func table(isOpen: Bool, now: Instant) -> SessionTable {
         next = (next + 1) % Spoofer.identities
         if next < tables.count { return tables[next] }
         var config = SessionConfig(
@@ -62,6 +63,7 @@ final class Spoofer: AttackSender {
             prologue: SessionConfig.prologue(chainID: Simulation.chainID),
             startMicroseconds: NodeClock.epochMicroseconds + now.nanoseconds / 1_000)
         config.sessionsMax = 4
+        config.leavesDatagramsOpen = isOpen
         let table = SessionTable(config: config, seed: Seed(draws.next()), now: now)
         tables.append(table)
         next = tables.count - 1
