@@ -27,7 +27,7 @@ extension Scenario {
         expect.lagMsP99 = try section.number("lagMsP99", range)
         expect.lagMsMax = try section.number("lagMsMax", range)
         if let text = try section.string("cadence") {
-            guard let cadence = Cadence.allCases.first(where: { "\($0)" == text }) else {
+            guard let cadence = Cadence(name: text) else {
                 throw section.wrong("cadence", "\"cadence\" is \"\(text)\", expected c0, c1, c2 or c3")
             }
             expect.cadence = cadence
