@@ -43,7 +43,13 @@ public struct Ring<Element: BitwiseCopyable>: ~Copyable {
 
     /// The element at `index` from the front; the caller owes `0 <= index < count`.
     @inlinable public subscript(index: Int) -> Element {
-        precondition(index >= 0 && index < _count, "ring index out of range")
-        return storage[(head &+ index) & mask]
+        get {
+            precondition(index >= 0 && index < _count, "ring index out of range")
+            return storage[(head &+ index) & mask]
+        }
+        set {
+            precondition(index >= 0 && index < _count, "ring index out of range")
+            storage[(head &+ index) & mask] = newValue
+        }
     }
 }

@@ -56,9 +56,11 @@ public struct StreamStatus: Hashable, Sendable, BitwiseCopyable {
     public var ended: Bool
     /// Windows of coarser cadences may be asked for (Spec 60.13).
     public var servesWindows: Bool
+    /// The way to the receiver is full: a queue stands in front of it, or what the contract owes waits (Spec 55.6).
+    public var isFull: Bool
     @inlinable public init(
         tip: UInt64 = 0, completeThrough: UInt64 = 0, floor: UInt64 = 0, dropped: UInt64 = 0,
-        ended: Bool = false, servesWindows: Bool = false
+        ended: Bool = false, servesWindows: Bool = false, isFull: Bool = false
     ) {
         self.tip = tip
         self.completeThrough = completeThrough
@@ -66,6 +68,7 @@ public struct StreamStatus: Hashable, Sendable, BitwiseCopyable {
         self.dropped = dropped
         self.ended = ended
         self.servesWindows = servesWindows
+        self.isFull = isFull
     }
 }
 
@@ -174,6 +177,8 @@ public enum Frame: Hashable, Sendable, BitwiseCopyable {
     case place(hops: UInt8?, childrenFree: UInt16)
     /// A proof that the sequencer signed two histories: `EquivocationProof.decode` reads the range (Spec 67.2).
     case evidence(ByteRange)
+    /// What came of the datagrams sent (Spec 55.3).
+    case feedback(LinkFeedback)
 }
 
 /// The type bytes of Spec 60.2.
@@ -198,6 +203,7 @@ public enum FrameType: UInt8, Sendable {
     case peers = 0x12
     case place = 0x13
     case evidence = 0x30
+    case feedback = 0x20
 }
 
 /// Bounds of frame fields that are not `WireLimits` already. Every one is checked when parsing and by the writer.

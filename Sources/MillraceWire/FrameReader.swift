@@ -100,7 +100,7 @@ public struct FrameReader: ~Escapable {
             guard count >= 1, count <= FrameLimits.catchUpHeightsMax else { throw outOfRange() }
             return .catchUp(request: request, cadence: cadence, first: first, count: count)
         case .status:
-            let flags = try flags(atMost: 3)
+            let flags = try flags(atMost: 7)
             let tip = try height()
             let completeThrough = try height()
             let floor = try height()
@@ -108,7 +108,7 @@ public struct FrameReader: ~Escapable {
             return .status(
                 StreamStatus(
                     tip: tip, completeThrough: completeThrough, floor: floor, dropped: dropped,
-                    ended: flags & 1 != 0, servesWindows: flags & 2 != 0))
+                    ended: flags & 1 != 0, servesWindows: flags & 2 != 0, isFull: flags & 4 != 0))
         case .ping:
             return .ping(try reader.u32())
         case .pong:
@@ -144,7 +144,27 @@ public struct FrameReader: ~Escapable {
             guard hops <= FrameLimits.hopsMax || hops == FrameLimits.hopsUnknown else { throw outOfRange() }
             return .place(
                 hops: hops == FrameLimits.hopsUnknown ? nil : hops, childrenFree: childrenFree)
+        case .feedback:
+            return .feedback(try feedback())
         }
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func feedback() throws(ByteError) -> LinkFeedback {
+        let flags = try flags(atMost: 1)
+        let key = try reader.u16()
+        let largest = try reader.varint()
+        let received = try reader.varint()
+        let bytes = try reader.varint()
+        let at = try reader.u32()
+        let earlierBy = try u32Varint()
+        let earlier = earlierBy == 0 ? 0 : try u32Varint()
+        guard largest < LinkFeedback.countMax, received >= 1, received <= largest + 1,
+            bytes < LinkFeedback.countMax, UInt64(earlierBy) <= largest
+        else { throw outOfRange() }
+        return LinkFeedback(
+            key: key, largest: largest, received: received, bytes: bytes, at: at, earlierBy: earlierBy,
+            earlierMicroseconds: earlier, isBusy: flags == 1)
     }
 
     private mutating func outOfRange() -> ByteError {

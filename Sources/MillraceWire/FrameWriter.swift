@@ -98,7 +98,7 @@ public struct FrameWriter {
     /// Writes any frame that carries no bytes of its own. HEADER, SHRED and REFUSE with alternatives have their own
     /// methods.
     public mutating func append(_ frame: Frame) -> Bool {
-        // 64 bytes bound every frame written here (STATUS, the longest, takes at most 33).
+        // 64 bytes bound every frame written here (FEEDBACK, the longest, takes at most 45).
         guard remaining >= 64 else { return false }
         switch frame {
         case .header, .headerSum, .shred, .record, .peers, .evidence:
@@ -137,7 +137,7 @@ public struct FrameWriter {
             put(UInt16(count))
         case .status(let status):
             put(.status)
-            put(UInt8((status.ended ? 1 : 0) | (status.servesWindows ? 2 : 0)))
+            put(UInt8((status.ended ? 1 : 0) | (status.servesWindows ? 2 : 0) | (status.isFull ? 4 : 0)))
             put(varint: status.tip)
             put(varint: status.completeThrough)
             put(varint: status.floor)
@@ -161,6 +161,17 @@ public struct FrameWriter {
             put(.place)
             put(hops ?? FrameLimits.hopsUnknown)
             put(childrenFree)
+        case .feedback(let told):
+            precondition(told.received >= 1 && told.received <= told.largest + 1)
+            put(.feedback)
+            put(UInt8(told.isBusy ? 1 : 0))
+            put(told.key)
+            put(varint: told.largest)
+            put(varint: told.received)
+            put(varint: told.bytes)
+            put(told.at)
+            put(varint: UInt64(told.earlierBy))
+            if told.earlierBy > 0 { put(varint: UInt64(told.earlierMicroseconds)) }
         }
         return true
     }

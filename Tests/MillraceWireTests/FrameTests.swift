@@ -50,12 +50,28 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         "status-windows",
         .status(StreamStatus(tip: 5_000, completeThrough: 4_998, floor: 12, servesWindows: true))
     ),
+    ("status-full", .status(StreamStatus(tip: 5_000, completeThrough: 4_998, floor: 12, isFull: true))),
     ("ping", .ping(0xDEAD_BEEF)),
     ("pong", .pong(0xDEAD_BEEF)),
     ("close", .close(.invalidShreds)),
     ("get-peers", .getPeers(request: 513, count: 6)),
     ("place", .place(hops: 2, childrenFree: 60)),
     ("place-without-stream", .place(hops: nil, childrenFree: 0)),
+    (
+        "feedback",
+        .feedback(
+            LinkFeedback(
+                key: 3, largest: 70_000, received: 69_500, bytes: 81_000_000, at: 0x1234_5678, earlierBy: 11,
+                earlierMicroseconds: 8_750))
+    ),
+    (
+        "feedback-busy",
+        .feedback(LinkFeedback(key: 3, largest: 70, received: 60, bytes: 80_000, at: 5, isBusy: true))
+    ),
+    (
+        "feedback-single",
+        .feedback(LinkFeedback(key: 3, largest: 0, received: 1, bytes: 60, at: 5))
+    ),
 ]
 
 @Suite struct FrameTests {
@@ -261,7 +277,10 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         try write(
             "alternatives", "outOfRange", "nine alternatives",
             [0x06, 1, 0, 0, 1, 9] + [UInt8](repeating: 0, count: 450), frames: 0)
-        try write("flags", "outOfRange", "status flags 4", [0x0B, 4, 0, 0, 0, 0], frames: 0)
+        try write("flags", "outOfRange", "status flags 8", [0x0B, 8, 0, 0, 0, 0], frames: 0)
+        try write(
+            "feedback-flags", "outOfRange", "feedback flags 2", [0x20, 2, 3, 0, 9, 1, 0, 1, 0, 0, 0, 0],
+            frames: 0)
         let record = try #require(
             written { writer in symbol.withUnsafeBytes { writer.appendRecord($0) } })
         try write("record", "ok", "a record frame; its bytes are chapter 65's to judge", record, frames: 1)
@@ -282,6 +301,17 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         try write(
             "record-long", "outOfRange", "a record of 165 bytes",
             [0x10, 165] + [UInt8](repeating: 0, count: 165), frames: 0)
+        try write(
+            "feedback-nothing", "outOfRange", "nothing was received",
+            [0x20, 0, 3, 0, 9, 0, 0, 1, 0, 0, 0, 0],
+            frames: 0)
+        try write(
+            "feedback-more", "outOfRange", "eleven datagrams of ten",
+            [0x20, 0, 3, 0, 9, 11, 0, 1, 0, 0, 0, 0],
+            frames: 0)
+        try write(
+            "feedback-before", "outOfRange", "ten counters before counter 9",
+            [0x20, 0, 3, 0, 9, 1, 0, 1, 0, 0, 0, 10, 1], frames: 0)
         try write("get-peers-none", "outOfRange", "a request for no records", [0x11, 1, 2, 0], frames: 0)
         try write("get-peers-many", "outOfRange", "a request for 7 records", [0x11, 1, 2, 7], frames: 0)
         try write("peers-many", "outOfRange", "an answer of 7 records", [0x12, 1, 2, 7, 0, 0], frames: 0)

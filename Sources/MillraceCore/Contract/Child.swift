@@ -7,23 +7,37 @@ final class Child {
     /// Latest terms granted.
     private(set) var terms: ContractTerms
     private(set) var leaseUntil: Instant
+    /// What the way to it carries, and what is under way.
+    var link: LinkSender
     var pacer: Pacer
     /// Answers to repair requests: first, because a replica is waiting for them.
     var repairs = WorkQueue(minimumCapacity: 512)
-    /// What the contract owes, in stream order.
+    /// Headers and data shreds that the contract owes, in stream order.
     var live = WorkQueue(minimumCapacity: 2_048)
-    /// Catch-up: sent when nothing else waits.
-    var bulk = WorkQueue(minimumCapacity: 2_048)
+    /// Parity shreds that it owes: for idle slots only.
+    var parity = WorkQueue(minimumCapacity: 64)
+    /// Answers to catch-up: before the stream, because a child needs heights in order.
+    var heights = WorkQueue(minimumCapacity: 1_024)
+    /// Windows: sent when nothing else waits.
+    var bulk = WorkQueue(minimumCapacity: 1_024)
     var dropped: UInt64 = 0
     /// The slice whose sum of headers is owed, and headers since the last sum.
     var sumOwed: SliceKey?
     private var headersSinceSum = 0
     var nextStatusAt: Instant
+    /// Parity found no idle slot since the last STATUS.
+    var parityDropped = false
+    /// The queue was full at this height: what comes behind it is refused whole, until the child asks anew or the queue has
+    /// drained (Spec 55.6).
+    private(set) var refusesBehind: UInt64?
+    /// The highest height forwarded.
+    var latestHeight: UInt64 = 0
 
     /// A child that has asked for repair or catch-up without a contract has the empty one.
     init(pacingKilobitsPerSecond: UInt32, now: Instant) {
         terms = ContractTerms(serial: 0, stripes: .empty, headers: .none, leaseMilliseconds: 0)
         leaseUntil = now
+        link = LinkSender(ceilingBytesPerSecond: Int64(pacingKilobitsPerSecond) * 125, now: now)
         pacer = Pacer(kilobitsPerSecond: pacingKilobitsPerSecond, now: now)
         nextStatusAt = now
     }
@@ -31,14 +45,23 @@ final class Child {
     func grant(_ terms: ContractTerms, pacingKilobitsPerSecond: UInt32, now: Instant) {
         self.terms = terms
         leaseUntil = now + .milliseconds(Int64(terms.leaseMilliseconds))
-        pacer.setRate(kilobitsPerSecond: pacingKilobitsPerSecond)
+        link.setCeiling(bytesPerSecond: Int64(pacingKilobitsPerSecond) * 125)
+        if !isOwed(now: now) { forgetStream() }
     }
 
     func end(serial: UInt32) {
         terms.serial = serial
         terms.stripes = .empty
         terms.headers = .none
+        forgetStream()
+    }
+
+    private func forgetStream() {
+        sumOwed = nil
         live.removeAll()
+        parity.removeAll()
+        refusesBehind = nil
+        parityDropped = false
     }
 
     func isOwed(now: Instant) -> Bool {
@@ -53,6 +76,59 @@ final class Child {
         return true
     }
 
-    var isIdle: Bool { repairs.isEmpty && live.isEmpty && bulk.isEmpty }
-    var waiting: Int { repairs.waiting + live.waiting + bulk.waiting }
+    var isIdle: Bool {
+        repairs.isEmpty && heights.isEmpty && live.isEmpty && parity.isEmpty && bulk.isEmpty
+    }
+    var waiting: Int {
+        repairs.waiting + heights.waiting + live.waiting + parity.waiting + bulk.waiting
+    }
+
+    /// When the next datagram may go, something waiting: when pace allows, or what is under way is given up.
+    var nextSend: Instant { link.maySend ? pacer.nextSend : link.giveUpAt ?? .distantFuture }
+
+    /// Takes the pace from what is known of the link.
+    func setPace(now: Instant) {
+        pacer.setRate(bytesPerSecond: link.bytesPerSecond)
+        pacer.fill(now: now)
+    }
+
+    // MARK: Overload
+
+    /// How long the stream may wait. A child takes what has not come 500 ms after its header for lost, and what waits longer
+    /// is better asked for by height.
+    static let waitMax = Interval.milliseconds(400)
+
+    /// Whether shreds of this height still find room. The unit is the height: of a slice of which half the shreds come
+    /// nothing can be used, and what is behind a gap waits for it. What is refused is the newest: a child needs heights in
+    /// order, and those that wait here are the ones it needs first.
+    func admits(height: UInt64, count: Int, most: Int, now: Instant) -> Bool {
+        let waits = live.first.map { now - $0.queuedAt } ?? .zero
+        if let behind = refusesBehind {
+            if height <= behind { return !live.isFull }
+            if waits * 2 > Child.waitMax { return false }
+            refusesBehind = nil
+        }
+        if waits <= Child.waitMax, live.waiting + count <= most, !live.isFull { return true }
+        refusesBehind = latestHeight
+        return height <= latestHeight && !live.isFull
+    }
+
+    /// A mini-block is a burst, so what waits no longer than two of them is no sign of anything.
+    static let waitUsual = Interval.milliseconds(20)
+
+    /// A queue stands in front of the way, or what the contract owes is held up or dropped here instead.
+    func isFull(now: Instant) -> Bool {
+        guard link.isLimited else { return false }
+        return parityDropped || link.queueDelay.microseconds > RateController.guardMin
+            || live.first.map { now - $0.queuedAt > Child.waitUsual } ?? false
+    }
+
+    /// Whether this height was refused whole.
+    func refuses(height: UInt64) -> Bool { refusesBehind.map { height > $0 } ?? false }
+
+    /// The height up to which everything owed has been sent; nil when nothing waits.
+    var sentThrough: UInt64? {
+        if let first = live.first { return max(first.key.firstHeight, 1) - 1 }
+        return refusesBehind
+    }
 }

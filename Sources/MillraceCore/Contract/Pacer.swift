@@ -24,7 +24,13 @@ struct Pacer {
     }
 
     mutating func setRate(kilobitsPerSecond: UInt32) {
-        bytesPerSecond = max(Int64(kilobitsPerSecond) * 125, 12_500)
+        setRate(bytesPerSecond: Int64(kilobitsPerSecond) * 125)
+    }
+
+    mutating func setRate(bytesPerSecond rate: Int64) {
+        let rate = min(max(rate, 12_500), 1 << 40)
+        if rate == bytesPerSecond { return }
+        bytesPerSecond = rate
         burst = bytesPerSecond / 500 + 2 * Int64(Limits.datagramBytesMax)
         tokens = min(tokens, burst)
     }

@@ -93,6 +93,12 @@ struct ParentLink {
     var graceUntil: Instant = .zero
     var lapses = 0
     var lastShredAt: Instant = .zero
+    /// When it last answered a request: answers come before what contracts owe.
+    var answeredAt: Instant = .zero
+    /// When it last answered a request for heights: these answers come last, one request after the other.
+    var broughtHeightsAt: Instant = .zero
+    /// When it last said that it dropped what it owed.
+    var refusedAt: Instant?
     /// The most advanced shred it sent by contract, that of the last checkpoint, and the one before: shreds of its
     /// stripes up to `passed` are lost, not late.
     var progress = StreamPosition.none

@@ -13,7 +13,9 @@
 /// quiet seconds.
 ///
 /// Parity helps against chance, not against a full link: while the round trip stands well above its minimum, the losses
-/// are the queue's, more parity makes more of them, and so a stripe is given back at every decision, down to none.
+/// are the queue's, more parity makes more of them, and so a stripe is given back at every decision, down to none. When
+/// parents say that the line is full, half of them are: the queue is kept there, and not seen from here. What was too
+/// much is not tried again at once, and later each time.
 
 import MillraceBase
 
@@ -46,15 +48,26 @@ struct ParityController {
     private var dataCount16 = 16
     private var decideAt = Instant.zero
     /// Losses have been measured at least once.
-    var isDecided: Bool { decideAt > .zero }
+    private(set) var isDecided = false
     private var quiet = 0
+    /// As many as the line is known to carry, until more are tried.
+    private var most = 16
+    private var triesAt = Instant.zero
+    private var triedAt = Instant.zero
+    private var hold = ParityController.holdMin
+    private var wasFull = false
+    static let holdMin = Interval.seconds(5)
+    static let holdMax = Interval.seconds(60)
+    /// More that is too much within this time is one that failed.
+    static let failsWithin = Interval.seconds(10)
+    static let triesEvery = Interval.seconds(2)
 
     init(floor: Int) {
         self.floor = min(max(floor, 0), 16)
         stripes = self.floor
     }
 
-    /// What became of one slice's shreds that were owed by contract.
+    /// What became of one slice's data shreds that were owed by contract.
     mutating func note(expected: Int, missing: Int, dataCount: Int) {
         slices += 1
         self.expected += expected
@@ -67,25 +80,37 @@ struct ParityController {
     static let queueDelay = Interval.milliseconds(40)
 
     /// Whether `stripes` changed. `roundTrip` is the longest of the parents', `queued` the most that any of them stands
-    /// above its minimum, `ceiling` how many parity shreds slices have.
-    mutating func decide(roundTrip: Interval, queued: Interval, ceiling: Int, now: Instant) -> Bool {
-        guard now >= decideAt, expected >= ParityController.sampleMin else { return false }
+    /// above its minimum, `isFull` whether they say that the line is full, `ceiling` how many parity shreds slices have.
+    mutating func decide(
+        roundTrip: Interval, queued: Interval, isFull: Bool = false, ceiling: Int, now: Instant
+    ) -> Bool {
+        guard now >= decideAt else { return false }
+        if isFull, stripes > 0 {
+            decideAt = now + ParityController.decideInterval
+            return shed(to: stripes / 2, now: now)
+        }
+        guard expected >= ParityController.sampleMin else { return false }
         let isFirst = !isDecided
+        isDecided = true
         decideAt = now + ParityController.decideInterval
         let loss = missing * 65_536 / expected
         let dispersion = measuredDispersion16
         (slices, expected, missing, missingSquares) = (0, 0, 0, 0)
         if loss > ParityController.outage65536 { return false }
-        if queued > ParityController.queueDelay {
-            quiet = 0
-            guard stripes > 0 else { return false }
-            stripes -= 1
-            return true
-        }
+        if isFull || queued > ParityController.queueDelay { return shed(to: max(stripes - 1, 0), now: now) }
+        wasFull = false
         loss65536 += (loss - loss65536) / (isFirst ? 1 : loss > loss65536 ? 2 : 8)
         isLossy = loss65536 >= ParityController.noise65536 / (isLossy ? 4 : 1)
         dispersion16 += (dispersion - dispersion16) / (isFirst ? 1 : dispersion > dispersion16 ? 2 : 8)
-        let wanted = min(max(stripesFor(roundTrip), floor), max(ceiling, floor))
+        var wanted = min(max(stripesFor(roundTrip), floor), max(ceiling, floor))
+        if wanted > most {
+            if now >= triesAt {
+                most += 1
+                triedAt = now
+                triesAt = now + ParityController.triesEvery
+            }
+            wanted = most
+        }
         if wanted > stripes {
             stripes = wanted
             quiet = 0
@@ -95,6 +120,22 @@ struct ParityController {
         guard quiet >= ParityController.patience else { return false }
         quiet = 0
         stripes -= 1
+        return true
+    }
+
+    /// The line is full.
+    private mutating func shed(to fewer: Int, now: Instant) -> Bool {
+        quiet = 0
+        if !wasFull {
+            wasFull = true
+            hold =
+                now - triedAt < ParityController.failsWithin && triedAt > .zero
+                ? min(hold * 2, ParityController.holdMax) : ParityController.holdMin
+        }
+        most = fewer
+        triesAt = now + hold
+        guard stripes > fewer else { return false }
+        stripes = fewer
         return true
     }
 

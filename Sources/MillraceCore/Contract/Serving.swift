@@ -1,9 +1,9 @@
 /// The parent's half of the protocol: grants contracts, forwards what they owe, answers repair and catch-up (Spec 60.4,
 /// 60.6, 60.7). The sequencer and the relays have one.
 ///
-/// Promises: a child is sent what its contract says, at its pace, in stream order: repair first, then the stream, then
-/// catch-up. Nothing is sent that was not verified (it comes from the store, where nothing else is). Queues are bounded;
-/// what does not fit is dropped, counted, and told to the child in STATUS.
+/// Promises: a child is sent what its contract says, as its way carries it: repair first, then heights that are missing, then
+/// the stream in order, then windows. Nothing is sent that was not verified (it comes from the store, where nothing else is).
+/// Queues are bounded; what does not fit is dropped, counted, and told to the child in STATUS.
 ///
 /// Asks: `pump()` when the shell drains outputs and at `nextDeadline`.
 
@@ -175,10 +175,21 @@ final class Serving {
         let withSum = isPastMiddle && child.sumOwed == record.key
         if withSum { child.sumOwed = nil }
         let work = Work(
-            key: record.key, shreds: owed, withHeader: withHeader && child.terms.headers.atOnce,
+            key: record.key, shreds: owed.data, withHeader: withHeader && child.terms.headers.atOnce,
             withSum: withSum && misconduct?.givesHeader(of: record.key) ?? true, request: nil)
         for _ in 0..<(misconduct?.copies ?? 1) { queue(work, for: child) }
-        return isQueued || work.count > 0
+        let spare = owed.parity
+        if !spare.isEmpty { queueParity(spare, of: record.key, for: child) }
+        return isQueued || work.count > 0 || !spare.isEmpty
+    }
+
+    /// Of a slice whose data found no room, parity is of no use.
+    private func queueParity(_ shreds: StripeSet, of key: SliceKey, for child: Child) {
+        let spare = Work(key: key, shreds: shreds, withHeader: false, request: nil)
+        if child.refuses(height: key.firstHeight) || !child.parity.append(spare) {
+            endpoint.statistics.parityDropped &+= UInt64(spare.count)
+            child.parityDropped = true
+        }
     }
 
     /// A sum of headers goes with the second half of its slice's shreds: far enough from the header for another burst of
@@ -187,12 +198,25 @@ final class Serving {
         record.dataCount == 0 || (shreds.bits >> UInt64(record.dataCount / 2)) != 0
     }
 
-    private func queue(_ work: Work, for child: Child) {
-        if work.count == 0 { return }
-        if child.live.waiting + work.count > config.queuedShredsMax || !child.live.append(work) {
+    private func queue(_ owed: Work, for child: Child) {
+        if owed.count == 0 { return }
+        var work = owed
+        work.queuedAt = endpoint.now
+        let height = work.key.firstHeight
+        if child.admits(
+            height: height, count: work.count, most: config.queuedShredsMax, now: endpoint.now),
+            child.live.append(work)
+        {
+            child.latestHeight = max(child.latestHeight, height)
+        } else {
             child.dropped &+= UInt64(work.count)
             endpoint.statistics.shredsDropped &+= UInt64(work.count)
         }
+    }
+
+    /// What a child says of the datagrams sent to it.
+    func feedback(_ told: LinkFeedback, from peer: Peer) {
+        peer.child?.link.feedback(told, now: endpoint.now)
     }
 
     // MARK: Requests
@@ -242,7 +266,7 @@ final class Serving {
                 let work = Work(
                     key: record.key, shreds: record.have.data, withHeader: true, request: request)
                 // What does not fit is asked for again when the request's timer fires.
-                if !child.bulk.append(work) { return }
+                if !child.heights.renew(work), !child.heights.append(work) { return }
             }
             height = entry.lastHeight + 1
         }
@@ -288,24 +312,49 @@ final class Serving {
             child.nextStatusAt = endpoint.now + Serving.statusInterval
             var told = status
             told.dropped = child.dropped
+            // What still waits here is not to be asked for.
+            if child.isOwed(now: endpoint.now) {
+                if let through = child.sentThrough { told.tip = min(told.tip, through) }
+                told.isFull = child.isFull(now: endpoint.now)
+                child.parityDropped = false
+            }
             endpoint.send(.status(told), to: peer)
         }
-        if child.isIdle { return }
-        child.pacer.fill(now: endpoint.now)
-        while child.pacer.maySend, endpoint.hasRoomForShreds {
+        if child.isIdle { return child.link.noteIdle() }
+        child.link.handleTimeout(now: endpoint.now)
+        child.setPace(now: endpoint.now)
+        while child.pacer.maySend, child.link.maySend, endpoint.hasRoomForShreds {
             let sent: Int?
             if !child.repairs.isEmpty {
                 sent = send(&child.repairs, peer)
+            } else if !child.heights.isEmpty {
+                sent = send(&child.heights, peer)
             } else if !child.live.isEmpty {
                 sent = send(&child.live, peer)
+            } else if !child.parity.isEmpty {
+                sent = sendParity(child, peer)
             } else if !child.bulk.isEmpty {
                 sent = send(&child.bulk, peer)
             } else {
-                return
+                break
             }
-            guard let sent else { return }
+            guard let sent else { break }
             if sent > 0 { child.pacer.spend(bytes: sent + WireLimits.sessionBytes) }
         }
+        if child.isIdle { child.link.noteIdle() }
+    }
+
+    /// Parity that waited for more than a slice would come after it was needed, and delay what follows (Spec 55.6).
+    static let parityAgeMax: UInt64 = 2
+
+    private func sendParity(_ child: Child, _ peer: Peer) -> Int? {
+        if let work = child.parity.next(), work.key.firstHeight + Serving.parityAgeMax < child.latestHeight {
+            endpoint.statistics.parityDropped &+= UInt64(work.count)
+            child.parityDropped = true
+            child.parity.dropFront()
+            return 0
+        }
+        return send(&child.parity, peer)
     }
 
     /// Sends one shred or header of the queue's front. 0 when that was not in the store any more; nil without a buffer.
@@ -374,7 +423,8 @@ final class Serving {
         for i in places.indices {
             deadline = min(deadline, places[i].nextStatusAt)
             if !places[i].isIdle {
-                deadline = min(deadline, places[i].child._withUnsafeGuaranteedRef { $0.pacer.nextSend })
+                let next = places[i].child._withUnsafeGuaranteedRef { $0.nextSend }
+                deadline = min(deadline, next)
             }
         }
         return deadline

@@ -65,6 +65,8 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var heightsCaughtUp: UInt64 = 0
     /// Shreds not sent because a child's queue was full.
     public var shredsDropped: UInt64 = 0
+    /// Parity shreds not sent because the link had no idle slot for them in time.
+    public var parityDropped: UInt64 = 0
     public var stripesMoved: UInt64 = 0
     public var offences: UInt64 = 0
     public var peersBanned: UInt64 = 0
@@ -154,6 +156,7 @@ extension CoreStatistics {
         repairsWasted &+= other.repairsWasted
         repairsTimedOut &+= other.repairsTimedOut
         shredsDropped &+= other.shredsDropped
+        parityDropped &+= other.parityDropped
         offences &+= other.offences
         peersBanned &+= other.peersBanned
         framesRefused &+= other.framesRefused

@@ -298,6 +298,11 @@ final class Endpoint {
         statistics.sent.session &+= UInt64(count - plaintextCount)
         statistics.datagramsSent &+= 1
         peer.bytesSent &+= UInt64(count + peer.openLeftOut)
+        if let child = peer.child {
+            let number = sessions.lastSealed
+            child.link.sent(
+                key: number.key, counter: number.counter, bytes: count + peer.openLeftOut, now: now)
+        }
         // There are as many places as buffers, so this cannot fail.
         var datagram = OutgoingDatagram(buffer: handle, count: count, to: peer.address)
         datagram.leftOutBytes = peer.openLeftOut

@@ -23,6 +23,8 @@ final class Peer {
     var gossip = PeerGossip()
     /// How often it was told of a proof of misbehaviour; the most when it knows.
     var evidenceTellings = 0
+    /// What came from it; counted for parents.
+    var arrivals = ReceiveRecord()
 
     /// The datagram being filled for this peer.
     var open: BufferHandle?

@@ -90,11 +90,28 @@ final class StreamNode {
                 return
             }
             source = address
+            let number = endpoint.sessions.lastOpened
+            let before = peer.bytesReceived
             peer.lastReceivedAt = endpoint.now
             if peer.parentIndex != nil { following?.noteFlow(now: endpoint.now) }
             peer.bytesReceived &+= UInt64(datagram.count)
             endpoint.statistics.received.session &+= UInt64(datagram.count - range.count)
             frames(UnsafeRawBufferPointer(rebasing: datagram[range]), from: peer)
+            // Symbols by reference count too.
+            if peer.parentIndex != nil {
+                arrived(number, bytes: Int(peer.bytesReceived &- before), from: peer)
+            }
+        }
+    }
+
+    /// A parent is told what came of what it sends (Spec 55.3).
+    private func arrived(_ number: DatagramNumber, bytes: Int, from peer: Peer) {
+        peer.arrivals.came(
+            key: number.key, counter: number.counter, bytes: bytes,
+            isBusy: following?.isBusy(now: endpoint.now) ?? false, now: endpoint.now)
+        following?.line.came(bytes: bytes, now: endpoint.now)
+        if peer.arrivals.isDue(now: endpoint.now) {
+            endpoint.send(.feedback(peer.arrivals.feedback(now: endpoint.now)), to: peer)
         }
     }
 
@@ -210,6 +227,8 @@ final class StreamNode {
             } else {
                 peer.status = status
             }
+        case .feedback(let told):
+            serving?.feedback(told, from: peer)
         case .ping(let token):
             endpoint.send(.pong(token), to: peer)
         case .pong(let token):

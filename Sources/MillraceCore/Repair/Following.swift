@@ -79,6 +79,11 @@ final class Following {
     var flowsSince: Instant = .zero
     /// Parents that give nothing of what they owe, by index: their shreds are not waited for.
     var late: UInt64 = 0
+    var intake = Intake.live
+    /// How long heights are pulled at least, and when they last were.
+    var pulling = Pulling()
+    /// What our own line brings.
+    var line = LineMeter()
     /// Loss is counted from this height on: slices from before a change of plan tell nothing. And it was, through this one.
     private var countLossFrom: UInt64 = 0
     private var lossCountedThrough: UInt64 = 0
@@ -102,6 +107,8 @@ final class Following {
     /// When this process last went on after it had stood still. What was asked for before was answered while nobody listened, and
     /// its delay tells nothing of the link.
     var stoodStillUntil: Instant = .zero
+    /// It was at other work until shortly before this.
+    var busyUntil: Instant = .zero
     /// Shreds per mini-block, smoothed, times 16: what a catch-up request of so many heights will bring. The guess before
     /// the first is the stream of 100,000 TPS; it is soon forgotten.
     var shredsPerHeight16 = 9 * 16
@@ -267,7 +274,8 @@ final class Following {
             standings(now: now), parityStripes: parity.stripes, turn: headerTurn, sumEvery: sumEvery,
             after: plan, movesSums: sumsAreMissing)
         if fresh.sumsBy != plan.sumsBy { headersSinceSum = 0 }
-        plan = fresh
+        // Until all have heard that nothing is wanted, what they owe is under way.
+        if case .ending = intake {} else { plan = fresh }
         let roundTrip = parents.indices.reduce(Interval.zero) {
             max($0, peer($1)?.roundTrip.current ?? .zero)
         }
@@ -296,11 +304,10 @@ final class Following {
     /// Sends the contract wanted of parent `i`.
     func subscribe(_ i: Int, now: Instant) {
         guard let peer = peer(i) else { return }
-        let usable = max(parents.count { $0.isUsable }, 1)
         let terms = ContractTerms(
             serial: parents[i].serial, stripes: parents[i].stripes, headers: parents[i].headers,
             leaseMilliseconds: ParentLink.leaseMilliseconds,
-            budgetKilobitsPerSecond: config.linkKilobitsPerSecond / UInt32(usable))
+            budgetKilobitsPerSecond: budget(of: i, now: now))
         endpoint.send(.subscribe(terms), to: peer)
         parents[i].askedAt = now
         parents[i].subscribeAttempts = min(parents[i].subscribeAttempts + 1, 16)
@@ -335,8 +342,10 @@ final class Following {
     func status(_ status: StreamStatus, from peer: Peer, now: Instant) {
         // Spec 60.8, rule 2: a peer may say any tip; it is believed as far as a day ahead of what is signed, and only moves
         // requests, which are bounded.
-        guard peer.parentIndex != nil else { return }
+        guard let i = peer.parentIndex else { return }
+        let dropped = peer.status.dropped
         peer.status = status
+        if status.dropped > dropped { refused(by: i, now: now) }
         let believed = min(status.tip, max(headerTip, next) + 8_640_000)
         if believed > statusTip { statusTip = believed }
     }
@@ -567,6 +576,8 @@ final class Following {
         if self.isSubscribed == isSubscribed { return }
         self.isSubscribed = isSubscribed
         if isSubscribed { liveFrom = .max }
+        // Without contracts there is nothing to be pulled instead.
+        liveAgain(now: now)
         replan(now: now)
     }
 
@@ -636,6 +647,7 @@ final class Following {
             return
         }
         if let request {
+            parents[i].answeredAt = now
             answered(request, key, index: index, now: now)
         } else {
             let isOnTrial = parents[i].delivered(StreamPosition(key, shred: index), now: now)
@@ -837,7 +849,8 @@ final class Following {
         for record in entry.slices {
             guard let record, !record.isBacklog, record.dataCount > 0 else { continue }
             if let headersBy { noteHeader(of: record, by: headersBy) }
-            let owed = subscribed.intersection(record.shreds)
+            // Data only: parity that did not come may have found no idle slot (Spec 55.6, rule 2), which is no loss.
+            let owed = subscribed.intersection(record.shreds.data)
             parity.note(
                 expected: owed.count, missing: owed.subtracting(record.arrived).count,
                 dataCount: record.dataCount)
@@ -875,7 +888,7 @@ final class Following {
             queued = max(queued, measured.queued)
         }
         var isChanged = parity.decide(
-            roundTrip: roundTrip, queued: queued, ceiling: record.parityCount, now: now)
+            roundTrip: roundTrip, queued: queued, isFull: isLineFull, ceiling: record.parityCount, now: now)
         // The oftener, the dearer: it pays where a header asked for takes long, and losses take several at once; and where
         // parents are so near that the wait for the next slice's sum is what delivery takes longest for.
         let isNear = roundTrip < ParityController.nearRoundTrip

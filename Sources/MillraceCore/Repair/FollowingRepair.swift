@@ -16,11 +16,20 @@ extension Following {
     /// owes one shred per slice is not judged by three losses.
     static let silentSlices = 3
     static let silentShreds = 8
+    /// An answer of many shreds may pause so long for what goes first, and still be on its way.
+    static let answerPauseMax = Interval.milliseconds(100)
+    static let busyInterval = Interval.milliseconds(300)
+    /// The stream waits 400 ms at most for a way that is full (Spec 55.6).
+    static let fullInterval = Interval.milliseconds(500)
     static let silentInterval = Interval.milliseconds(30)
     /// When every parent has said for so long that it does not hold a height, a relay goes on without it.
     static let unavailableInterval = Interval.milliseconds(500)
     /// A timer of ours that is overdue by so much was not late: the process stood still (paused, swapped out, asleep).
     static let standstillInterval = Interval.milliseconds(50)
+    /// One that is late by so much had to wait for other work.
+    static let lateInterval = Interval.milliseconds(10)
+    /// What came meanwhile is taken in this time.
+    static let busyAfter = Interval.milliseconds(5)
     /// A parent sends STATUS every 50 ms, so a second of nothing means that it, or the way to it, is gone.
     static let deadInterval = Interval.milliseconds(1_500)
 
@@ -59,13 +68,15 @@ extension Following {
         case .catchUp:
             // A long answer is on its way as long as it goes on.
             if let peer = peer(request.parent) {
-                request.deadline = max(request.deadline, now + peer.roundTrip.timeout)
+                parents[request.parent].broughtHeightsAt = now
+                request.deadline = max(
+                    request.deadline, now + max(peer.roundTrip.timeout, Following.answerPauseMax))
             }
             request.progress = max(request.progress, key.firstHeight)
             requests.update(number, request)
         }
         // Room in the window is used at once.
-        if requests.outstanding <= window.shreds / 2, next < settledTip { nextTick = min(nextTick, now) }
+        if requests.outstanding <= windowShreds / 2, next < settledTip { nextTick = min(nextTick, now) }
     }
 
     /// The header of `key` is here: whoever was asked for it need not be waited for.
@@ -135,6 +146,7 @@ extension Following {
         expireRequests(now: now)
         giveUp(now: now)
         reviewParity(now: now)
+        reviewIntake(now: now)
         askForHeaders(now: now)
         let isBehind = askForGaps(now: now)
         nextTick =
@@ -147,7 +159,11 @@ extension Following {
 
     private func noticeStandstill(now: Instant) {
         if now - nextTick > Following.standstillInterval { stoodStillUntil = now }
+        if now - nextTick > Following.lateInterval { busyUntil = now + Following.busyAfter }
     }
+
+    /// Datagrams that come now may have waited for this node to have time for them: a timer is late, or was a moment ago.
+    func isBusy(now: Instant) -> Bool { now < busyUntil || now - nextTick > Following.lateInterval }
 
     private func watchLinks(now: Instant) {
         noteDebts(now: now)
@@ -179,7 +195,7 @@ extension Following {
             }
             if parents[i].isConnected, now >= parents[i].renewAt { subscribe(i, now: now) }
         }
-        if changed || plan.isDoubtful(standings(now: now)) { replan(now: now) }
+        if changed || takesStream && plan.isDoubtful(standings(now: now)) { replan(now: now) }
         connect(now: now)
     }
 
@@ -205,8 +221,7 @@ extension Following {
         else { return false }
         // With one parent there is nobody to move the stripes to.
         guard parents.count(where: { $0.isUsable }) > 1 else { return false }
-        let patience = Following.silentInterval + (peer(i)?.roundTrip.variation ?? .zero) * 2
-        return now - since >= patience
+        return now - since >= patience(i)
     }
 
     /// What was true one tolerance ago is settled: anything older and still missing did not merely overtake.
@@ -242,6 +257,7 @@ extension Following {
                 continue
             }
             guard now >= request.deadline else { continue }
+            if waitsItsTurn(request, now: now) { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.shreds.count, 1))
             noteIgnored(request, now: now)
             noteUnanswered(request, now: now)
@@ -332,7 +348,7 @@ extension Following {
         return best
     }
 
-    private func mayAsk(_ i: Int, missedBy: UInt64, height: UInt64, isOld: Bool) -> Bool {
+    func mayAsk(_ i: Int, missedBy: UInt64, height: UInt64, isOld: Bool) -> Bool {
         guard parents[i].isConnected, missedBy >> UInt64(i) & 1 == 0, let peer = peer(i) else { return false }
         if !isOld { return true }
         // A parent that has said nothing yet is asked and may answer MISS.
@@ -416,7 +432,7 @@ extension Following {
         var wanted = record.lost.prefix(record.short)
         if wanted.isEmpty || requests.isFull { return }
         // Repair has the whole cap: the slice at hand blocks everything behind it.
-        let room = max(window.shreds, RepairWindow.shredsAtStart * 2) - requests.outstanding
+        let room = max(windowShreds, RepairWindow.shredsAtStart * 2) - requests.outstanding
         if room <= 0, record.key.firstHeight != next { return }
         wanted = wanted.prefix(max(room, 8))
         let isOld = record.key.firstHeight + 100 < headerTip
@@ -450,7 +466,7 @@ extension Following {
         for slot in requests.active {
             if let request = requests[requests.number(slot: slot)], request.key == key { return }
         }
-        guard !requests.isFull, requests.outstanding < window.shreds,
+        guard !requests.isFull, requests.outstanding < windowShreds,
             let parent = parentToAsk(
                 attempt: Int(now.nanoseconds >> 24 & 7), missedBy: 0, height: key.firstHeight, isOld: false),
             let peer = peer(parent)
@@ -476,10 +492,12 @@ extension Following {
         guard !requests.isFull, store.mayHold(first) else { return nil }
         // Shreds that wait for their header need only that.
         if early.orphans.contains(where: { $0.key.firstHeight == first }) { return first }
-        let room = window.shreds - requests.outstanding
+        let room = windowShreds - requests.outstanding
         // One height may always be asked for, whatever its size: otherwise a large mini-block would never come.
         if room <= 0, requests.outstanding > 0 { return nil }
-        let fits = max(1, room * 16 / max(shredsPerHeight16, 16))
+        var fits = max(1, room * 16 / max(shredsPerHeight16, 16))
+        // Small requests, so that all parents have some, and that one which is lost delays little.
+        if !takesStream { fits = min(fits, Following.pulledHeightsMax) }
         var last = first
         while last < limit, last - first + 1 < UInt64(min(fits, FrameLimits.catchUpHeightsMax)),
             store.entry(last + 1) == nil, store.mayHold(last + 1), last + 1 != byWindows?.first
@@ -488,20 +506,28 @@ extension Following {
         }
         let attempt = Int(
             truncatingIfNeeded: nextSince < now ? (now - nextSince).nanoseconds / 500_000_000 : 0)
-        guard let parent = parentToAsk(attempt: attempt, missedBy: 0, height: first, isOld: true),
-            let peer = peer(parent)
-        else {
+        let chosen =
+            if case .pulling = intake, attempt == 0 {
+                parentToPull(height: first)
+            } else {
+                parentToAsk(attempt: attempt, missedBy: 0, height: first, isOld: true)
+            }
+        guard let parent = chosen, let peer = peer(parent) else {
             noteUnavailable(first, now: now)
             return nil
         }
         unavailableSince = nil
         if peer.status != StreamStatus() { last = max(first, min(last, peer.status.completeThrough)) }
         let count = Int(last - first) + 1
+        // On a full line, what was asked for before comes first.
+        let isFull = if case .pulling = intake { true } else { isLineFull }
+        let ahead =
+            isFull ? line.time(for: requests.outstanding * Limits.datagramBytesMax) : .zero
         let request = RepairRequest(
             kind: .catchUp(first: first, last: last), key: SliceKey(firstHeight: first, index: 0),
             shreds: .empty,
             parent: parent, sentAt: now,
-            deadline: deadline(parent, attempts: count > Following.shortCatchUp ? 3 : 0, now: now),
+            deadline: deadline(parent, attempts: count > Following.shortCatchUp ? 3 : 0, now: now) + ahead,
             outstanding: max(1, count * shredsPerHeight16 / 16))
         guard let number = requests.open(request) else { return nil }
         for height in first...last { askedBy[Int(height % SliceStore.heightsMax)] = number }

@@ -38,7 +38,8 @@ extension Following {
 
     /// What is asked of a parent under the plan.
     func stripes(of i: Int, under plan: StripePlan) -> StripeSet {
-        guard parents[i].isOnTrial, parents[i].state == .up, !parents[i].isRetired else {
+        // While heights are pulled, nobody is asked for any.
+        guard takesStream, parents[i].isOnTrial, parents[i].state == .up, !parents[i].isRetired else {
             return plan.stripes[i]
         }
         var stripe = StripeSet.empty
@@ -64,7 +65,9 @@ extension Following {
         var changed = false
         let isServed = parents.contains(where: \.isUsable)
         for i in parents.indices where parents[i].isOnTrial && parents[i].state == .up {
-            if !isServed || now - lastHeaderAt >= Following.flowInterval {
+            if !takesStream {
+                parents[i].trialSince = now
+            } else if !isServed || now - lastHeaderAt >= Following.flowInterval {
                 // Nobody else is left, or there is nothing to give.
                 parents[i].isOnTrial = false
                 changed = true
@@ -139,9 +142,12 @@ extension Following {
     }
 
     /// How long a parent that owes something of every slice may give nothing while others do: three mini-blocks, and what its
-    /// way varies by.
-    private func patience(_ i: Int) -> Interval {
-        Following.silentInterval + (peer(i)?.roundTrip.variation ?? .zero) * 2
+    /// way varies by. Answers come before the stream, so one who answers is busy for a while; and on a full line the stream waits.
+    func patience(_ i: Int) -> Interval {
+        let usual = Following.silentInterval + (peer(i)?.roundTrip.variation ?? .zero) * 2
+        if waitsForLine(i) { return max(usual, Following.fullInterval) }
+        let isBusy = endpoint.now - parents[i].answeredAt < Following.silentInterval
+        return isBusy ? max(usual, Following.busyInterval) : usual
     }
 
     /// A parent has known of its contract, whose debts began at `since`, for so long that something should have come.
@@ -213,7 +219,7 @@ extension Following {
         let preferred = preferred
         return parents.indices.map { i in
             if parents[i].isRetired { return .gone }
-            guard preferred[i], isSubscribed, let peer = peer(i) else { return .unusable }
+            guard preferred[i], takesStream, isSubscribed, let peer = peer(i) else { return .unusable }
             if now - max(parents[i].lastShredAt, parents[i].lastHeaderAt) < patience(i) { return .giving }
             return now - peer.lastReceivedAt < Following.unheardInterval + peer.roundTrip.variation * 2
                 ? .heard : .unheard
@@ -248,7 +254,8 @@ extension Following {
 
     /// A request was not answered in time, although this node was awake.
     func noteUnanswered(_ request: RepairRequest, now: Instant) {
-        guard !request.isAnswered, request.sentAt >= stoodStillUntil, parents.indices.contains(request.parent)
+        guard takesStream, !request.isAnswered, request.sentAt >= stoodStillUntil,
+            parents.indices.contains(request.parent)
         else { return }
         parents[request.parent].unanswered = min(parents[request.parent].unanswered + 1, 16)
         parents[request.parent].unansweredAt = now

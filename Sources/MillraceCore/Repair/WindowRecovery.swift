@@ -184,7 +184,9 @@ extension Following {
         late = parents.indices.reduce(0) { isLate($1, now: now) ? $0 | 1 << UInt64($1) : $0 }
         var place = 0
         var height = next
-        var isStreaming = endHeight == nil && now - lastHeaderAt < Following.streamQuiet
+        // While heights are pulled no contract owes parity: what is lost is asked for.
+        var isStreaming =
+            takesStream && endHeight == nil && now - lastHeaderAt < Following.streamQuiet
         while height <= headerTip, place < Following.balanceMax {
             guard let entry = store.entry(height) else {
                 // The chain is broken: parity beyond says nothing of what lies before, for lack of headers between.

@@ -17,6 +17,9 @@ struct Judging: BitwiseCopyable {
     var claim: UInt64 = 0
     var settledClaim: UInt64 = 0
     var rekeys: UInt64 = 0
+    /// Shreds asked for in vain that are not yet held against it, and since when there are any.
+    var unanswered = 0
+    var unansweredSince = Instant.zero
 }
 
 extension Following {
@@ -87,7 +90,9 @@ extension Following {
 
     /// A contract shred came: who was first, and who so much later.
     func noteArrival(_ i: Int, of height: UInt64, now: Instant) {
-        guard let delay = endpoint.scores.race.arrived(parent: i, height: height, now: now) else { return }
+        guard takesStream, !waitsForLine(i),
+            let delay = endpoint.scores.race.arrived(parent: i, height: height, now: now)
+        else { return }
         peer(i)?.score.arrived(behindFirst: delay, now: now)
     }
 
@@ -98,7 +103,8 @@ extension Following {
             peer.judging.rekeys = arrivals.rekeys
             peer.score.excuse(datagrams: Following.rekeyExcuse, now: now)
         }
-        peer.score.arrivals(expected: arrivals.expected, genuine: arrivals.genuine, now: now)
+        peer.score.arrivals(
+            expected: arrivals.expected, genuine: arrivals.genuine, isMeasured: takesStream, now: now)
         peer.score.dropped(peer.status.dropped)
     }
 
@@ -108,12 +114,27 @@ extension Following {
             && height <= peer.judging.settledClaim
     }
 
+    /// What goes unanswered waits so long before it counts: it may be the first sign that our own line is full.
+    static let unansweredSettles = Interval.seconds(1)
+
     /// A request went unanswered although other datagrams came meanwhile, and although this node was awake.
     func noteIgnored(_ request: RepairRequest, now: Instant) {
-        guard !endpoint.scores.isFaulty(now: now), case .shreds = request.kind,
+        guard !endpoint.scores.isFaulty(now: now), takesStream, !isLineFull, case .shreds = request.kind,
             let peer = peer(request.parent), peer.lastReceivedAt > request.sentAt
         else { return }
-        peer.score.ignored(shreds: request.shreds.count, now: now)
+        if peer.judging.unanswered == 0 { peer.judging.unansweredSince = now }
+        // Shreds of one second's requests: far from overflow.
+        peer.judging.unanswered += request.shreds.count
+    }
+
+    private func countUnanswered(_ peer: Peer, now: Instant) {
+        guard peer.judging.unanswered > 0 else { return }
+        if !takesStream {
+            peer.judging.unanswered = 0
+        } else if now - peer.judging.unansweredSince >= Following.unansweredSettles {
+            peer.score.ignored(shreds: peer.judging.unanswered, now: now)
+            peer.judging.unanswered = 0
+        }
     }
 
     // MARK: Decisions
@@ -124,6 +145,7 @@ extension Following {
         for i in parents.indices {
             guard let peer = peer(i), parents[i].isConnected else { continue }
             noteArrivals(of: peer, now: now)
+            countUnanswered(peer, now: now)
             peer.judging.settledClaim = peer.judging.claim
             peer.judging.claim = peer.status.completeThrough
             if peer.judging.stripes != parents[i].stripes.data {
@@ -135,7 +157,7 @@ extension Following {
                 peer.judging.leaseEnds =
                     parents[i].askedAt + .milliseconds(Int64(ParentLink.leaseMilliseconds))
             }
-            if isFaulty || now >= peer.judging.leaseEnds || !parents[i].isUsable {
+            if isFaulty || !takesStream || now >= peer.judging.leaseEnds || !parents[i].isUsable {
                 peer.judging.fromHeight = max(headerTip, next) + Following.contractSettles
             }
             // Gaps of before the first height that counts explain nothing; a little before it they might.

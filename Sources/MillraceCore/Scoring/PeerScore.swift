@@ -110,18 +110,22 @@ struct PeerScore: BitwiseCopyable {
         lastDropped = 0
     }
 
-    /// A contract that counts begins here: gaps of before explain nothing of it.
-    mutating func beginContract() { credit = LossCredit() }
+    /// A contract that counts begins here: gaps and refusals of before explain nothing of it.
+    mutating func beginContract() {
+        credit = LossCredit()
+        dropCredit = 0
+    }
 
-    /// How many datagrams the peer has numbered in this session, and how many of them came.
-    mutating func arrivals(expected: UInt64, genuine: UInt64, now: Instant) {
+    /// How many datagrams the peer has numbered in this session, and how many of them came. When not `isMeasured`, what did
+    /// not come says nothing of its way (our own line is asked for more than it carries), but it explains what is missing.
+    mutating func arrivals(expected: UInt64, genuine: UInt64, isMeasured: Bool = true, now: Instant) {
         advance(to: now)
         guard expected >= lastExpected else { return }
-        numbered.add(Int(clamping: expected - lastExpected))
+        if isMeasured { numbered.add(Int(clamping: expected - lastExpected)) }
         lastExpected = expected
         let missing = Int64(clamping: expected) - Int64(clamping: min(genuine, expected))
         credit.note(gaps: missing - lastGaps, now: now)
-        if missing > lastGaps { gaps.add(Int(missing - lastGaps)) }
+        if isMeasured, missing > lastGaps { gaps.add(Int(missing - lastGaps)) }
         lastGaps = missing
     }
 

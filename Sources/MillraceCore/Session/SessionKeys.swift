@@ -90,3 +90,10 @@ struct SessionKeyStore {
         }
     }
 }
+
+/// Which datagram of which keys: never the same twice.
+struct DatagramNumber: BitwiseCopyable {
+    /// The receiver's connection id.
+    var key: UInt32 = 0
+    var counter: UInt64 = 0
+}

@@ -47,6 +47,10 @@ public final class SessionTable {
     private var events: Ring<SessionEvent>
     private var work: Ring<UInt32>
     public internal(set) var counters = SessionCounters()
+    /// The connection id and counter of the last data datagram taken, and of the last one sealed: the link layer counts
+    /// datagrams by them (Spec 55.2).
+    private(set) var lastOpened = DatagramNumber()
+    private(set) var lastSealed = DatagramNumber()
 
     public init(config: SessionConfig, seed: Seed, now: Instant) {
         precondition(config.sessionsMax > 0 && config.sessionsMax <= 16_384, "sessionsMax is 1…16,384")
@@ -140,6 +144,7 @@ public final class SessionTable {
         let before = store[place].window.next
         let isGreatest = store.mark(counter, at: place)
         counters.datagramsOpened += 1
+        lastOpened = DatagramNumber(key: receiver, counter: counter)
         let slot = Int(store[place].slot)
         let isSettled = sessions[slot].came(
             expected: store[place].window.next - before, under: place, from: from, at: clock)
@@ -239,6 +244,7 @@ public final class SessionTable {
         let counter = store[place].nextCounter
         guard counter < ReplayWindow.counterLimit else { return nil }
         store[place].nextCounter = counter + 1
+        lastSealed = DatagramNumber(key: store[place].remoteID, counter: counter)
         base.storeBytes(of: store[place].remoteID.littleEndian, as: UInt32.self)
         base.storeBytes(
             of: UInt32(truncatingIfNeeded: counter).littleEndian, toByteOffset: 4, as: UInt32.self)

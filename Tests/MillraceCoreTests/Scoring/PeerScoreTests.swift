@@ -201,6 +201,31 @@ import Testing
         #expect(score.report().points == 0)
     }
 
+    @Test func `what is lost while heights are pulled is not measured, but explains what is missing`() {
+        var score = fresh()
+        score.arrivals(expected: 10_000, genuine: 7_000, isMeasured: false, now: start)
+        score.judged(owed: 100, missing: 40, symbolBytes: 1_200, admitted: false, now: start)
+        #expect(score.lossPerMille == 0)
+        #expect(score.report().points == 0)
+        // What it numbers after that counts from there.
+        score.arrivals(expected: 20_000, genuine: 17_000, now: start)
+        #expect(score.isLossMeasured && score.lossPerMille == 0)
+    }
+
+    @Test func `refusals of before a contract explain nothing of it`() {
+        var score = fresh()
+        score.dropped(500)
+        score.beginContract()
+        score.judged(owed: 100, missing: 40, symbolBytes: 1_200, admitted: false, now: start)
+        #expect(score.report().withheldSlow.value == 400)
+        score = fresh()
+        score.beginContract()
+        score.dropped(500)
+        score.judged(owed: 100, missing: 40, symbolBytes: 1_200, admitted: false, now: start)
+        #expect(score.report().withheldSlow.value == 0)
+        #expect(score.report().short.value == 400)
+    }
+
     @Test func `a flood is held against it by the frame`() {
         var score = fresh()
         score.flooded(frames: 400, now: start)

@@ -15,7 +15,10 @@ import Testing
         let relays: [Mesh.Node]
         let replica: Mesh.Node
 
-        init(seed: UInt64, withheldPerMille: [Int] = [0, 0, 0, 0], line: WireParameters = WireParameters()) {
+        init(
+            seed: UInt64, withheldPerMille: [Int] = [0, 0, 0, 0], parityStripes: Int? = nil,
+            line: WireParameters = WireParameters()
+        ) {
             let mesh = Mesh(seed: seed)
             self.mesh = mesh
             // One shred fills a datagram, as it does at full size.
@@ -23,7 +26,9 @@ import Testing
             relays = withheldPerMille.enumerated().map { i, share in
                 mesh.addRelay("relay\(i)", parents: [sequencer]) { $0.serving.withheldPerMille = share }
             }
-            replica = mesh.addReplica("replica", parents: relays)
+            replica = mesh.addReplica("replica", parents: relays) {
+                if let parityStripes { $0.following.parityStripes = parityStripes }
+            }
             for relay in relays {
                 mesh.link(relay, replica, line)
                 mesh.link(replica, relay, line)
@@ -94,6 +99,33 @@ import Testing
             #expect((report?.standing ?? .good).rawValue <= PeerStanding.deferred.rawValue)
         }
         #expect(net.banned == 0)
+    }
+
+    /// What parents refuse for want of room, and all the time in which heights are pulled.
+    @Test func `a line that carries half of the stream is held against nobody, then or later`() throws {
+        let net = Net(
+            seed: 14, parityStripes: 4, line: WireParameters(delay: .milliseconds(20), megabitsPerSecond: 1))
+        net.mesh.run(for: .milliseconds(300))
+        func isJust(_ when: String) {
+            for i in 0..<4 {
+                let report = net.report(i)
+                #expect(report?.standing == .good, "\(when), \(i): \(String(describing: report))")
+                #expect(report?.withheldSlow.points == 0, "\(when), \(i): \(String(describing: report))")
+            }
+        }
+        for part in 1...4 {
+            try net.mesh.run(heights: 100, transactions: 240)
+            isJust("second \(part)")
+        }
+        let counted = net.relays.map { $0.core.statistics }
+        #expect(counted.contains { $0.shredsDropped > 0 })
+        let wide = WireParameters(delay: .milliseconds(20), megabitsPerSecond: 50)
+        for relay in net.relays { net.mesh.link(relay, net.replica, wide) }
+        try net.mesh.run(heights: 300, transactions: 60)
+        isJust("after it")
+        #expect(net.banned == 0)
+        try net.mesh.finish()
+        #expect(net.replica.replica.isFinished)
     }
 
     @Test func `an outage of our own line punishes nobody`() throws {

@@ -1,0 +1,114 @@
+/// What a full line is known by on both sides, and what is not taken for one (Spec 55.3, 55.5, 55.6).
+
+import MillraceBase
+import MillraceWire
+import Testing
+
+@testable import MillraceCore
+
+private func at(_ milliseconds: Int64) -> Instant {
+    Instant(nanoseconds: 1_000_000_000) + .milliseconds(milliseconds)
+}
+
+private func report(queue: Int64, isBacklogged: Bool = false, isBusy: Bool = false) -> LinkReport {
+    LinkReport(
+        roundTrip: .microseconds(50_000 + queue), delay: 700_000 + queue, delayLeast: 700_000 + queue,
+        datagramsSent: 30, datagramsReceived: 30, bytes: 30 * 1_260, microseconds: 40_000,
+        isBacklogged: isBacklogged, isBusy: isBusy)
+}
+
+@Test func `a receiver that is busy is not taken for a full way`() {
+    var controller = RateController(ceilingBytesPerSecond: 12_500_000, now: at(0))
+    for step in Int64(1)...200 {
+        let busy = (50..<150).contains(step)
+        controller.update(report(queue: busy ? 300_000 : 0, isBusy: busy), now: at(step * 40))
+        #expect(!controller.isLimited)
+    }
+    #expect(controller.rate == 12_500_000)
+    for step in Int64(201)...215 { controller.update(report(queue: 300_000), now: at(step * 40)) }
+    #expect(controller.isLimited)
+    // Limited and blind, it keeps what it had.
+    let share = controller.share
+    for step in Int64(216)...240 {
+        controller.update(report(queue: 300_000, isBacklogged: true, isBusy: true), now: at(step * 40))
+    }
+    #expect(controller.share >= share)
+    #expect(controller.rate >= share * 9 / 10)
+}
+
+@Test func `feedback says that its receiver was busy once, and not for ever`() {
+    var record = ReceiveRecord()
+    record.came(key: 0x1_0001, counter: 0, bytes: 100, isBusy: true, now: at(0))
+    record.came(key: 0x1_0001, counter: 1, bytes: 100, now: at(1))
+    #expect(record.feedback(now: at(2)).isBusy)
+    record.came(key: 0x1_0001, counter: 2, bytes: 100, now: at(3))
+    #expect(!record.feedback(now: at(4)).isBusy)
+}
+
+private func height(_ first: UInt64, request: UInt16, shreds: UInt64 = 0b111) -> Work {
+    Work(
+        key: SliceKey(firstHeight: first, index: 0), shreds: StripeSet(bits: shreds), withHeader: true,
+        request: request)
+}
+
+@Test func `what waits already is not queued twice, and answers the newer request`() {
+    var queue = WorkQueue(minimumCapacity: 16)
+    var done: [Bool] = []
+    let waiting = UInt64(5)...7
+    for first in waiting { done.append(queue.append(height(first, request: 1))) }
+    let next = queue.next()
+    #expect(next?.key.firstHeight == 5)
+    for first in waiting { done.append(queue.renew(height(first, request: 2))) }
+    let isNew = !queue.renew(height(8, request: 2))
+    var counts = [queue.waiting]
+    done.append(queue.renew(height(7, request: 3, shreds: 0b1111)))
+    counts.append(queue.waiting)
+    #expect(isNew && done.allSatisfy { $0 })
+    #expect(counts == [12, 13])
+    var requests: [UInt16?] = []
+    while let work = queue.next() {
+        requests.append(work.request)
+        queue.dropFront()
+    }
+    #expect(requests == [2, 2, 3])
+    // Empty again.
+    let isGone = !queue.renew(height(6, request: 4))
+    #expect(isGone)
+}
+
+/// Half-seconds of a line that loses 5 % in bursts; answers the stripes bought after each.
+private func decide(
+    _ parity: inout ParityController, from begin: Int64, count: Int64, isFull: (Int64) -> Bool
+) -> [Int] {
+    (begin..<begin + count).map { step in
+        for slice in 0..<50 {
+            parity.note(expected: 9, missing: slice % 7 == 0 ? 3 : 0, dataCount: 9)
+        }
+        _ = parity.decide(
+            roundTrip: .milliseconds(100), queued: .zero, isFull: isFull(step), ceiling: 4,
+            now: at(step * 500))
+        return parity.stripes
+    }
+}
+
+@Test func `a line that is full gets less parity at once, and more later each time that failed`() {
+    var parity = ParityController(floor: 1)
+    let bought = decide(&parity, from: 0, count: 10) { _ in false }
+    #expect(bought.last ?? 0 >= 2)
+    let shed = decide(&parity, from: 10, count: 3) { _ in true }
+    #expect(shed.last == 0)
+    // As soon as there is any parity again, the line is full again.
+    var tries: [Int64] = []
+    var before = 0
+    for step in Int64(13)..<200 {
+        let stripes = decide(&parity, from: step, count: 1) { _ in before > 0 }[0]
+        if stripes > before { tries.append(step) }
+        before = stripes
+    }
+    let waits = zip(tries.dropFirst(), tries).map(-)
+    #expect(tries.count >= 3 && tries.count <= 6)
+    #expect(tries[0] - 13 >= 8)
+    #expect(waits == waits.sorted())
+    // And when there is room, it has what it needs in the end.
+    #expect(decide(&parity, from: 200, count: 160) { _ in false }.last ?? 0 >= 2)
+}
