@@ -191,7 +191,7 @@ import Testing
                 || calm.failures.contains { $0.contains("nothing to do") })
     }
 
-    @Test func `recovery is when every later half second's p99 is within bounds`() {
+    @Test func `recovery is when every later second's p99 is within bounds`() {
         var book = DeliveryBook()
         func note(_ from: Int, _ to: Int, _ took: Int64) {
             for at in stride(from: from, to: to, by: 10) {

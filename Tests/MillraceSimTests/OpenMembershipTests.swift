@@ -26,8 +26,9 @@ import Testing
         for node in first.nodes where node.role == .replica {
             #expect(node.verdict == .keepsUp, "\(node.name): \(node.verdict)")
             #expect(node.heightsBehind == 0)
-            #expect(node.parents == 8, "\(node.name) has \(node.parents) parents")
-            #expect(node.parentsFound == node.parents)
+            #expect(node.parentsFound == 8, "\(node.name) has found \(node.parentsFound) parents")
+            // At any moment one of them may give nothing: its handshake was lost, or its stripes are with others for now.
+            #expect(node.parents >= 7, "\(node.name) has \(node.parents) parents")
         }
         for node in first.nodes where node.name.hasPrefix("relay") {
             #expect(node.parentsFound >= 2, "\(node.name)")

@@ -874,6 +874,8 @@ final class Following {
     }
 
     static let longRoundTrip = Interval.milliseconds(200)
+    /// What parents say of a line that answers have filled is old news so much later.
+    static let heightsFill = Interval.seconds(1)
     /// One in a hundred: as often, a header is lost.
     static let muchLoss65536 = 655
 
@@ -887,8 +889,11 @@ final class Following {
             roundTrip = max(roundTrip, measured.current)
             queued = max(queued, measured.queued)
         }
+        // Heights that were asked for fill any line while they come: that says nothing of what it carries beside the stream.
+        let isOwnDoing = parents.contains { now - $0.broughtHeightsAt < Following.heightsFill }
         var isChanged = parity.decide(
-            roundTrip: roundTrip, queued: queued, isFull: isLineFull, ceiling: record.parityCount, now: now)
+            roundTrip: roundTrip, queued: isOwnDoing ? .zero : queued, isFull: isLineFull && !isOwnDoing,
+            ceiling: record.parityCount, now: now)
         // The oftener, the dearer: it pays where a header asked for takes long, and losses take several at once; and where
         // parents are so near that the wait for the next slice's sum is what delivery takes longest for.
         let isNear = roundTrip < ParityController.nearRoundTrip

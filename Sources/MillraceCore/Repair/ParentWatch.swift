@@ -142,7 +142,7 @@ extension Following {
     }
 
     /// How long a parent that owes something of every slice may give nothing while others do: three mini-blocks, and what its
-    /// way varies by. Answers come before the stream, so one who answers is busy for a while; and on a full line the stream waits.
+    /// way varies by. Answers come before the stream, so one who answers is busy for a while; on a full line the stream waits.
     func patience(_ i: Int) -> Interval {
         let usual = Following.silentInterval + (peer(i)?.roundTrip.variation ?? .zero) * 2
         if waitsForLine(i) { return max(usual, Following.fullInterval) }

@@ -90,7 +90,7 @@ extension Following {
 
     /// A contract shred came: who was first, and who so much later.
     func noteArrival(_ i: Int, of height: UInt64, now: Instant) {
-        guard takesStream, !waitsForLine(i),
+        guard takesStream, !waitsForLine(i), now - parents[i].broughtHeightsAt >= Following.busyInterval,
             let delay = endpoint.scores.race.arrived(parent: i, height: height, now: now)
         else { return }
         peer(i)?.score.arrived(behindFirst: delay, now: now)

@@ -49,7 +49,7 @@ public struct AttackFigures: Sendable {
     /// Of mini-blocks sealed once the time for recovery had passed.
     public var afterLagMsP99: Double?
     public var afterOverDirectMsP99: Double?
-    /// From the first attack until every half second's p99 was within bounds for good; nil when it never was, or without bound.
+    /// From the first attack until every second's p99 was within bounds for good; nil when it never was, or without bound.
     public var recoveryMs: Double?
     /// Until every honest node had stopped with a proof; nil when one did not.
     public var equivocationProvenMs: Double?
