@@ -1,4 +1,5 @@
-/// How much stream one payload merges (Spec 40.2): aligned windows of 1, 10, 100 or 1,000 mini-blocks.
+/// How much stream one payload carries (Spec 40.2): aligned windows of 1, 10, 100 or 1,000 mini-blocks; and of 250 and
+/// 500, which nobody follows: they are for catching up.
 
 public enum Cadence: UInt8, Hashable, Comparable, CaseIterable, Sendable, BitwiseCopyable {
     /// 10 ms: every mini-block.
@@ -9,6 +10,13 @@ public enum Cadence: UInt8, Hashable, Comparable, CaseIterable, Sendable, Bitwis
     case c2 = 2
     /// 10 s.
     case c3 = 3
+    /// 5 s: half a c3 window, for whoever stands in its middle.
+    case half = 4
+    /// 2.5 s.
+    case quarter = 5
+
+    /// Those that can be followed, finest first.
+    public static let followed: [Cadence] = [.c0, .c1, .c2, .c3]
 
     /// Mini-blocks in one window.
     public var heights: UInt64 {
@@ -17,6 +25,8 @@ public enum Cadence: UInt8, Hashable, Comparable, CaseIterable, Sendable, Bitwis
         case .c1: 10
         case .c2: 100
         case .c3: 1_000
+        case .half: 500
+        case .quarter: 250
         }
     }
 
@@ -29,10 +39,10 @@ public enum Cadence: UInt8, Hashable, Comparable, CaseIterable, Sendable, Bitwis
 
     /// "c0" to "c3", as people write it.
     public init?(name: String) {
-        guard let cadence = Cadence.allCases.first(where: { "\($0)" == name }) else { return nil }
+        guard let cadence = Cadence.followed.first(where: { "\($0)" == name }) else { return nil }
         self = cadence
     }
 
     /// The finer one is the smaller.
-    public static func < (a: Cadence, b: Cadence) -> Bool { a.rawValue < b.rawValue }
+    public static func < (a: Cadence, b: Cadence) -> Bool { a.heights < b.heights }
 }

@@ -81,6 +81,8 @@ extension PopularityTable {
         var ids: [UInt32] = []
         var weights: [UInt32] = []
 
+        init() {}
+
         /// Ids are below `ids`.
         init(from reader: inout ByteReader, ids end: Int) throws(CodecError) {
             do {

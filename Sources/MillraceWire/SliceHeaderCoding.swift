@@ -147,7 +147,7 @@ extension SliceHeader {
                         / Limits.miniBlocksPerEVMBlock
                 else { throw .inconsistent }
             }
-        case .c1, .c2, .c3:
+        case .c1, .c2, .quarter, .half, .c3:
             guard (firstHeight - 1) % cadence.heights == 0, lastHeight - firstHeight == cadence.heights - 1
             else {
                 throw .inconsistent

@@ -15,28 +15,30 @@ private let payee = Address(high: 0xB0B0_0000_0000_0000, middle: 0, low: 2)
 private func makeVectors() throws -> [VectorFile] {
     // Ten mini-blocks of one payment each, followed at c0.
     let pair = Pair()
-    var parts: [StateDiff] = []
+    var diffs: [StateDiff] = []
+    var parts = WindowForm.emptyParts
     for height in 1...UInt64(10) {
         pair.builder.beginTransaction()
         pair.builder.setAccount(payer, balance: U256(1_000_000 - height * 1_000), nonce: height)
         pair.builder.setAccount(payee, balance: U256(height * 1_000), nonce: 0)
         pair.builder.endTransaction()
         try pair.seal()
+        WindowForm.append(pair.payload, to: &parts)
         try pair.decode(pair.payload)
         pair.encoder.dropUntold(&pair.diff)
-        parts.append(pair.diff)
+        diffs.append(pair.diff)
         try pair.advance()
     }
     let popularity = try #require(pair.decoder.popularityBytes())
     let commitment = StateCommitment(of: pair.receiver).commitmentNow()
-    let window = try parts.dropFirst().reduce(parts[0]) { try StateDiff.compose($0, $1) }
-    func payload(_ diff: StateDiff) -> [UInt8] {
-        var payload: [UInt8] = []
-        Codec(cadence: .c1).encode(diff, base: State(seed: Seed(3)), into: &payload)
-        return payload
-    }
-    let told = payload(window)
-    let values = payload(Codec.valuesOnly(window))
+    let window = try diffs.dropFirst().reduce(diffs[0]) { try StateDiff.compose($0, $1) }
+    let state = State(seed: Seed(3))
+    let codec = Codec(cadence: .c1)
+    var payload: [UInt8] = []
+    codec.encode(Codec.valuesOnly(window), base: state, into: &payload)
+    try state.apply(window)
+    codec.advance(past: Codec.valuesOnly(window), state: state)
+    let corrections = try #require(codec.popularityCorrections(to: pair.decoder, past: window))
     func good(_ name: String, _ why: String, _ bytes: [UInt8]) -> VectorFile {
         VectorFile(
             name: name,
@@ -49,23 +51,32 @@ private func makeVectors() throws -> [VectorFile] {
         VectorFile(name: name, fields: [("expect", expect), ("why", why)], bytes: bytes)
     }
     return [
+        good("in-parts", "the payloads of c0, one behind the other", parts),
         good(
-            "operations", "all operations are told, and no popularity",
-            Codec.windowBytes(popularity: [], payload: told)),
-        good(
-            "values", "values alone, and the popularity after the window",
-            Codec.windowBytes(popularity: popularity, payload: values)),
-        bad("empty", "truncated", "not even a length", []),
+            "values", "values alone, and corrections: the payee was named, and no nonce says so",
+            WindowForm.values(corrections: corrections, payload: payload)),
+        bad("empty", "truncated", "not even a form", []),
+        bad("form", "unknownForm", "neither parts nor values", [2] + parts.dropFirst()),
+        bad("parts-cut", "truncated", "the last part is shorter than it says", parts.dropLast()),
+        bad("parts-few", "truncated", "nine parts for ten heights", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        bad("parts-many", "trailingBytes", "eleven parts for ten heights", Array(repeating: 0, count: 12)),
         bad(
-            "popularity-cut", "truncated", "a popularity of more bytes than there are",
-            [UInt8(values.count + 1)] + values),
-        bad("popularity-short", "badPopularity", "two tables of three, and an empty payload", [2, 0, 0]),
+            "corrections-cut", "truncated", "corrections of more bytes than there are",
+            [1, UInt8(payload.count + 1)] + payload),
+        bad("corrections-short", "badPopularity", "two lists of three", [1, 2, 0, 0]),
+        bad("corrections-long", "badPopularity", "a byte behind the third list", [1, 4, 0, 0, 0, 0]),
         bad(
-            "popularity-bad", "badPopularity", "a popularity that is none",
-            Codec.windowBytes(popularity: [0xFF], payload: values)),
+            "corrections-below", "badPopularity", "a weight below zero",
+            WindowForm.values(corrections: [1, 0, 0x81, 1, 0, 0], payload: payload)),
+        bad(
+            "corrections-none", "badPopularity", "a correction that corrects nothing",
+            WindowForm.values(corrections: [1, 0, 0, 0, 0], payload: payload)),
+        bad(
+            "corrections-unknown", "badPopularity", "an account the state does not have",
+            WindowForm.values(corrections: [1, 2, 2, 0, 0], payload: payload)),
         bad(
             "payload-cut", "truncated", "the payload ends inside its header",
-            Codec.windowBytes(popularity: [], payload: Array(told.prefix(3)))),
+            WindowForm.values(corrections: corrections, payload: Array(payload.prefix(3)))),
     ]
 }
 
@@ -80,22 +91,24 @@ private func makeVectors() throws -> [VectorFile] {
         }
     }
 
-    @Test func `every window vector does what it says, and none changes anything when it is refused`() throws
-    {
+    @Test func `every window vector does what it says`() throws {
         for vector in try VectorFile.all("window") {
             let state = State(seed: Seed(3))
             let codec = Codec(cadence: .c1)
             var diff = StateDiff()
-            (diff.firstHeight, diff.lastHeight) = (1, 10)
             var found = "ok"
-            do throws(CodecError) {
-                let popularity = try codec.decodeWindow(vector.bytes.span.bytes, base: state, into: &diff)
-                // A vector whose diff does not apply would be a mistake here, not in the window.
-                if (try? state.apply(diff)) == nil { Issue.record("\(vector.name) does not apply") }
-                codec.advance(past: diff, state: state)
-                if let popularity { try codec.join(popularity: popularity.span.bytes, state: state) }
+            do throws(Codec.WindowError) {
+                try codec.follow(
+                    window: vector.bytes.span.bytes, of: .c1, from: 1, sealedAtMicroseconds: 0, state: state,
+                    diff: &diff
+                ) { _ in }
             } catch {
-                found = String("\(error)".prefix { $0 != "(" })
+                // A vector whose diff does not apply would be a mistake here, not in the window.
+                if case .undecodable(let reason) = error {
+                    found = String("\(reason)".prefix { $0 != "(" })
+                } else {
+                    Issue.record("\(vector.name) does not apply: \(error)")
+                }
             }
             #expect(found == vector.expect, "\(vector.name): \(vector["why"] ?? "")")
             guard vector.expect == "ok" else { continue }

@@ -263,7 +263,7 @@ private let controlFrames: [(name: String, frame: Frame)] = [
             [0x02, 0, 1, 0, 0, 0xA7, 0x04] + [UInt8](repeating: 0, count: 1_191),
             frames: 0)
         try write("shred-index", "outOfRange", "shred index 48", [0x02, 0, 1, 0, 48, 1, 0, 0], frames: 0)
-        try write("cadence", "outOfRange", "cadence 4", [0x02, 4, 1, 0, 0, 1, 0, 0], frames: 0)
+        try write("cadence", "outOfRange", "cadence 6", [0x02, 6, 1, 0, 0, 1, 0, 0], frames: 0)
         try write(
             "height", "outOfRange", "a height of 2^48",
             [0x0A, 7, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40, 1, 0], frames: 0)

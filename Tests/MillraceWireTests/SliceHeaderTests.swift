@@ -203,7 +203,7 @@ private let broken: [Broken] = [
         #expect(decodeError(changed) == change.expect, "byte \(change.offset), bits \(change.bits)")
     }
     var cadence = bytes
-    cadence[2] = 4
+    cadence[2] = 6
     #expect(decodeError(cadence) == .outOfRange)
     var symbols = bytes
     symbols[5] = 33
@@ -282,8 +282,8 @@ private func writeVectors() throws {
     changed[1] = 4
     try write("reserved-flag", "reserved", "bit 2 of the flags has no meaning", changed)
     changed = bytes
-    changed[2] = 4
-    try write("cadence-4", "outOfRange", "cadences are 0…3", changed)
+    changed[2] = 6
+    try write("cadence-6", "outOfRange", "cadences are 0…5", changed)
     for item in broken { try write(item.name, item.expect.rawValue, item.why, item.bytes) }
     changed = bytes
     changed[bytes.count - 1] ^= 1

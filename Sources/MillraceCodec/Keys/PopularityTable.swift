@@ -18,6 +18,7 @@ final class PopularityTable {
     static var fresh: Int { 61 }
     /// The lists are made anew after as many heights.
     static var windowHeights: UInt64 { 10 }
+    static var halvingHeights: UInt64 { 1_000 }
     private static let freshBit: UInt32 = 1 << 31
     static var weightMax: Int { 1 << 29 }
 
@@ -129,8 +130,11 @@ final class PopularityTable {
     /// The mentions since the last call were those of `height`.
     func endSection(height: UInt64) {
         if height % PopularityTable.windowHeights == 0 {
+            let isHalving = height % PopularityTable.halvingHeights == 0
+            // Nothing has changed that is listed: a window told by values is passed quickly.
+            if notedCount == 0, freshCount == 0, !isHalving { return sectionStart = 0 }
             endWindow()
-            if height % 1_000 == 0 { halve() }
+            if isHalving { halve() }
             while hotCount > PopularityTable.hotCountMax { halve() }
             list()
         } else {

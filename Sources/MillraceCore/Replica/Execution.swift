@@ -48,25 +48,20 @@ final class Execution {
         return diff.transactions
     }
 
-    /// Decodes and applies a complete window, whole or not at all; answers its transactions. The state is at its start. Every
-    /// window of a coarser cadence begins anew (Spec 30.2), so the codec may come from any cadence.
+    /// Decodes and applies a complete window; answers its transactions. The state is at its start. Every window of a coarser
+    /// cadence begins anew (Spec 30.2), so the codec may come from any cadence. Throws the height that does not decode.
     func apply(_ window: WindowEntry) throws(Undecodable) -> UInt64 {
         precondition(state.height + 1 == window.firstHeight, "a window begins where the state stands")
-        codec.change(to: window.cadence)
-        diff.sealedAtMicroseconds = window.sealedAtMicroseconds
-        (diff.firstHeight, diff.lastHeight) = (window.firstHeight, window.lastHeight)
+        join(window.slices)
+        let bytes = joined
         do {
-            join(window.slices)
-            let bytes = joined
-            let popularity = try codec.decodeWindow(bytes.span.bytes, base: state, into: &diff)
-            try state.apply(diff)
-            codec.advance(past: diff, state: state)
-            if let popularity { try codec.join(popularity: popularity.span.bytes, state: state) }
+            return try codec.follow(
+                window: bytes.span.bytes, of: window.cadence, from: window.firstHeight,
+                sealedAtMicroseconds: window.sealedAtMicroseconds, state: state, diff: &diff
+            ) { reachBoundary($0) }
         } catch {
-            throw Undecodable(height: window.firstHeight)
+            throw Undecodable(height: state.height + 1)
         }
-        reachBoundary(window.lastHeight)
-        return diff.transactions
     }
 
     struct Undecodable: Error {

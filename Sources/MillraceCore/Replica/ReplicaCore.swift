@@ -131,6 +131,7 @@ public final class ReplicaCore: StreamCore {
         do throws(Execution.Undecodable) {
             transactions = try execution?.apply(window) ?? 0
         } catch {
+            appliedHeight = state.height
             stop(.undecodable(height: error.height))
             return
         }
@@ -223,6 +224,7 @@ public final class ReplicaCore: StreamCore {
         isDirty = true
         appliesLeft = ReplicaCore.appliesPerTurn
         node.receive(datagram, from: address, now: now)
+        windows?.noticed(now: node.endpoint.now)
     }
 
     public func handleTimeout(now: Instant) {
@@ -249,8 +251,8 @@ public final class ReplicaCore: StreamCore {
         guard isDirty else { return nil }
         isDirty = false
         // What is asked for comes while this is applied.
-        if stopReason == nil, let windows, windows.nextDeadline <= node.endpoint.now {
-            windows.handleTimeout(now: node.endpoint.now)
+        if stopReason == nil, let windows {
+            windows.prepare(for: windows.window(after: appliedHeight), now: node.endpoint.now)
         }
         apply()
         node.pump()

@@ -41,8 +41,8 @@ public final class SequencerCore: StreamCore {
     private var windowMaker: WindowMaker?
     private var windowCutter: WindowCutter
     private var servesWindows: Bool
-    /// Told of every mini-block once it is sealed, as followers see it: for a `WindowMaker` elsewhere.
-    public var onSealed: ((StateDiff) -> Void)?
+    /// Told of every mini-block once it is sealed, as followers see it, and of its payload: for a `WindowMaker` elsewhere.
+    public var onSealed: ((StateDiff, [UInt8]) -> Void)?
 
     /// Empty mini-blocks sealed and not yet sent.
     private var runFirst: UInt64 = 0
@@ -138,9 +138,9 @@ public final class SequencerCore: StreamCore {
         if windowMaking == .none { return }
         codec.dropUntold(&diff)
         if let windowMaker {
-            for window in try windowMaker.add(diff) { windowCutter.add(window) }
+            for window in try windowMaker.add(diff, payload: payload) { windowCutter.add(window) }
         }
-        onSealed?(diff)
+        onSealed?(diff, payload)
         if let windows = node.windows { windowCutter.turn(into: windows, now: node.endpoint.now) }
     }
 
@@ -158,10 +158,12 @@ public final class SequencerCore: StreamCore {
     /// No more windows come from elsewhere: children are told not to ask for any.
     public func stopServingWindows() { servesWindows = false }
 
-    /// The window of a cadence that ends at the height sealed last, of which only the payload's size is known.
-    package func add(windowBytes: Int, _ cadence: Cadence, sealedAtMicroseconds: UInt64) {
-        precondition(payloads == .byReference && (nextHeight - 1) % cadence.heights == 0 && windowBytes > 0)
-        let last = nextHeight - 1
+    /// A window that ended with `last`, of which only the payload's size is known.
+    package func add(
+        windowBytes: Int, _ cadence: Cadence, endingAt last: UInt64, sealedAtMicroseconds: UInt64
+    ) {
+        precondition(payloads == .byReference && last % cadence.heights == 0 && windowBytes > 0)
+        precondition(last < nextHeight)
         guard let windows = node.windows, last >= cadence.heights else { return }
         let bytes = min(windowBytes, Limits.payloadBytesMax)
         windowCutter.add(

@@ -73,6 +73,7 @@ struct CadenceControl {
     /// What the line brought while windows were pulled without a pause, smoothed over half a second; 0 until known.
     private(set) var bytesPerSecond: UInt64 = 0
     private var wasPulling = false
+    private var jumpedAt: Instant?
     /// Payload bytes of c0 per height, times 256, smoothed over about a second.
     private(set) var bytesPerHeight256: UInt64 = 0
 
@@ -166,7 +167,8 @@ struct CadenceControl {
         switch mode {
         case .follows:
             guard isServed else { return false }
-            if told != nil || hasJumped(missing) { return change(to: .steps, now: now) }
+            let before = behind.count > 1 ? behind[behind.count - 2] : 0
+            if told != nil || hasJumped(missing, from: before) { return change(to: .steps, now: now) }
             if !isTooSlow(missing, now: now) { return false }
             hold(now: now)
             return change(to: .steps, now: now)
@@ -176,9 +178,17 @@ struct CadenceControl {
         }
     }
 
-    private func hasJumped(_ missing: UInt64) -> Bool {
-        let before = behind.count > 1 ? behind[behind.count - 2] : 0
-        return missing >= CadenceControl.jumpMin && missing >= before + CadenceControl.jumpMin / 2
+    private func hasJumped(_ missing: UInt64, from before: UInt64) -> Bool {
+        missing >= CadenceControl.jumpMin && missing >= before + CadenceControl.jumpMin / 2
+    }
+
+    /// The stream was seen far ahead: no need to wait for the next look.
+    mutating func jump(behind missing: UInt64, isServed: Bool, now: Instant) -> Bool {
+        guard mode == .follows, told == nil, isServed, hasJumped(missing, from: behind.last ?? 0) else {
+            return false
+        }
+        jumpedAt = now
+        return change(to: .steps, now: now)
     }
 
     private func isTooSlow(_ missing: UInt64, now: Instant) -> Bool {
@@ -199,6 +209,11 @@ struct CadenceControl {
     /// The line has just carried half as much again as the stream needs.
     func isFast(now: Instant) -> Bool { fastAt.before.map { now - $0 < CadenceControl.fastWithin } ?? false }
 
+    /// After an outage the line is taken for what it was, until it has had time to show.
+    func isTakenForFast(now: Instant) -> Bool {
+        isFast(now: now) || jumpedAt.map { now - $0 < .seconds(1) } ?? false
+    }
+
     private func mayRise(_ missing: UInt64, now: Instant) -> Bool {
         if now < holdUntil { return false }
         if isFast(now: now), missing <= CadenceControl.nearMax { return true }
@@ -216,7 +231,7 @@ struct CadenceControl {
     private mutating func change(to new: Mode, now: Instant) -> Bool {
         mode = new
         changedAt = now
-        fastAt = (nil, nil)
+        if new == .steps { fastAt = (nil, nil) }
         bytesPerSecond = 0
         busyBins = 0
         behind.removeAll(keepingCapacity: true)

@@ -22,12 +22,16 @@ struct FetchPace {
     static let startsBelow = Interval.milliseconds(10)
     static let queueTarget = Interval.milliseconds(20)
     static let pauseMax = Interval.milliseconds(40)
+    /// What is asked for before a large window is applied, which takes as long.
+    static let longPause = Interval.milliseconds(200)
     /// So long a process takes for what came while it stood still.
     static let backlog = Interval.milliseconds(5)
     static let memory = Interval.seconds(10)
 
     let shredsMax: Int
     private var size256: Int
+    /// Above that while something large is being applied.
+    private var extra256 = 0
     private var isStarting = true
     private var changedAt = Instant.zero
     /// What the first answer to a request last took.
@@ -46,7 +50,13 @@ struct FetchPace {
         size256 = min(FetchPace.shredsAtStart, self.shredsMax) * 256
     }
 
-    var shreds: Int { size256 / 256 }
+    var shreds: Int { (size256 + extra256) / 256 }
+
+    /// Something large is about to be applied: as much more may be asked for as comes meanwhile.
+    mutating func foresee() {
+        let way = max((minimum ?? latest).microseconds, 1_000) + FetchPace.queueTarget.microseconds
+        extra256 = min(size256 * Int(FetchPace.longPause.microseconds) / Int(way), shredsMax * 256 - size256)
+    }
 
     /// The delay that is the way's own.
     var minimum: Interval? {
@@ -60,6 +70,7 @@ struct FetchPace {
     mutating func resumed(now: Instant) {
         guard let began = pausedAt else { return }
         pausedAt = nil
+        extra256 = 0
         pause = min(max(now - began, .zero), FetchPace.pauseMax)
         measuresFrom = now + FetchPace.backlog
     }

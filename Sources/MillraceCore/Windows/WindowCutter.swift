@@ -1,6 +1,6 @@
 /// The last step of a coarser window at the sequencer: its payload cut into slices, chained, signed, and put where children
 /// ask for them. A c3 window has hundreds of slices and a mini-block is due every 10 ms, so a few are cut per turn, the
-/// finest window first.
+/// finest window first; of those told by values the coarsest, which is the shortest way for whoever is far behind.
 ///
 /// No parity is made for these: they are fetched on demand, and one round trip of repair is nothing against a window's length.
 ///
@@ -12,8 +12,9 @@ import MillraceCrypto
 import MillraceWire
 
 struct WindowCutter {
-    /// 400 slices a second, where a stream of 100,000 TPS has about 80 in all three cadences; each takes some 150 µs.
-    static let slicesPerTurn = 4
+    /// 800 slices a second, where a stream of 100,000 TPS has about 100 in all cadences, but 280 at once where a c3 window
+    /// ends; each takes some 150 µs.
+    static let slicesPerTurn = 8
     static let waitingMax = 32
 
     /// A window on its way.
@@ -28,6 +29,7 @@ struct WindowCutter {
         var payloadBytes: Int { bytes.isEmpty ? absentBytes : bytes.count }
     }
 
+    /// By number of the cadence, c1 first.
     private var encoders: [SliceEncoder]
     /// In the order of arrival.
     private var jobs: [Job] = []
@@ -36,7 +38,7 @@ struct WindowCutter {
     private(set) var windows = 0
 
     init(_ makeEncoder: (Cadence) -> SliceEncoder) {
-        encoders = WindowMaker.cadences.map(makeEncoder)
+        encoders = WindowMaker.cadences.sorted { $0.rawValue < $1.rawValue }.map(makeEncoder)
     }
 
     var isIdle: Bool { jobs.isEmpty }
@@ -77,21 +79,25 @@ struct WindowCutter {
     /// Cuts a few slices into the store.
     mutating func turn(into store: WindowStore, now: Instant) {
         for _ in 0..<WindowCutter.slicesPerTurn {
-            guard let at = finest else { return }
+            guard let at = foremost else { return }
             cut(at, into: store, now: now)
         }
     }
 
     /// Cuts all that waits.
     mutating func finish(into store: WindowStore, now: Instant) {
-        while let at = finest { cut(at, into: store, now: now) }
+        while let at = foremost { cut(at, into: store, now: now) }
     }
 
     /// A window that is begun is finished before another of its cadence, since headers chain.
-    private var finest: Int? {
+    private var foremost: Int? {
         jobs.indices.min {
-            (jobs[$0].cadence.rawValue, $0) < (jobs[$1].cadence.rawValue, $1)
+            (WindowCutter.rank(jobs[$0].cadence), $0) < (WindowCutter.rank(jobs[$1].cadence), $1)
         }
+    }
+
+    private static func rank(_ cadence: Cadence) -> UInt64 {
+        cadence <= .c2 ? cadence.heights : 10_000 - cadence.heights
     }
 
     private mutating func cut(_ at: Int, into store: WindowStore, now: Instant) {

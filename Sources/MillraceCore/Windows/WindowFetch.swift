@@ -283,6 +283,12 @@ final class WindowFetch {
     /// A window is being applied, which takes a while.
     func pause(now: Instant) { pace.paused(now: now) }
 
+    /// A large one is about to be: what comes meanwhile is asked for now.
+    func foresee(now: Instant) {
+        pace.foresee()
+        nextTick = min(nextTick, now)
+    }
+
     func handleTimeout(now: Instant) {
         pace.resumed(now: now)
         if now < nextTick { return }

@@ -26,10 +26,20 @@ final class WindowFollowing {
     static let idleInterval = Interval.milliseconds(100)
     /// A window that no parent had is asked for again after this.
     static let retryInterval = Interval.milliseconds(100)
+    /// Likewise one that takes longer to be encoded: meanwhile the two that it is made of are the shorter way.
+    static func retryInterval(_ cadence: Cadence) -> Interval {
+        cadence == .c3 ? .seconds(1) : retryInterval
+    }
+    /// A coarser window that is over within so many heights is what will be taken.
+    static let soonMax: UInt64 = 30
     /// One that is over for so many heights and that no parent has will not be made: encoding and cutting it takes less.
-    static func patience(_ cadence: Cadence) -> UInt64 { cadence == .c3 ? 400 : 100 }
+    static func patience(_ cadence: Cadence) -> UInt64 { cadence >= .quarter ? 400 : 100 }
     /// Nobody serves windows: not asked for any for so long.
     static let unservedInterval = Interval.seconds(30)
+    /// Parents say that they serve windows: so long the first one is waited for, as if they had.
+    static let trial = Interval.milliseconds(500)
+    /// The stream was seen far ahead: planned again at most so often for that.
+    static let noticeInterval = Interval.milliseconds(50)
 
     let fetch: WindowFetch
     let store: WindowStore
@@ -55,10 +65,13 @@ final class WindowFollowing {
     /// The parents have served a window.
     private var isServed = false
     private var unservedUntil: Instant
+    /// Until when they are believed that they do.
+    private var trialUntil: Instant?
+    private var noticedAt = Instant.zero
     /// Payload bytes of the latest window applied, by cadence.
-    private var latestBytes: [UInt64?] = [nil, nil, nil, nil]
+    private var latestBytes: [UInt64?] = Array(repeating: nil, count: Cadence.allCases.count)
     /// Slices of it.
-    private var latestSlices = [0, 0, 0, 0]
+    private var latestSlices = Array(repeating: 0, count: Cadence.allCases.count)
     /// The state waits here for a window that is not over yet, of this cadence.
     private(set) var heldAt: UInt64?
     private var heldFor = Cadence.c3
@@ -95,6 +108,22 @@ final class WindowFollowing {
         return nil
     }
 
+    /// Before what is complete is applied: what comes meanwhile is asked for first.
+    func prepare(for window: WindowEntry?, now: Instant) {
+        if let window, window.cadence >= .quarter { fetch.foresee(now: now) }
+        if nextDeadline <= now { handleTimeout(now: now) }
+    }
+
+    /// A datagram came. If it shows that the stream is far ahead, that is looked at now and not at the next interval.
+    func noticed(now: Instant) {
+        guard control.mode == .follows,
+            following.headerTip > following.completeThrough + CadenceControl.jumpMin,
+            now >= noticedAt + WindowFollowing.noticeInterval
+        else { return }
+        noticedAt = now
+        nextPlanAt = min(nextPlanAt, now)
+    }
+
     /// A window was applied.
     func applied(_ window: WindowEntry, now: Instant) {
         control.note(
@@ -102,7 +131,8 @@ final class WindowFollowing {
         latestBytes[Int(window.cadence.rawValue)] = UInt64(window.payloadBytes)
         latestSlices[Int(window.cadence.rawValue)] = window.slices.count
         heldAt = nil
-        coarsest = max(coarsest, window.cadence)
+        // Nobody follows quarters and halves: they are as stale as c3 at most.
+        coarsest = max(coarsest, window.cadence > .c2 ? .c3 : window.cadence)
         store.evictableThrough = window.lastHeight
         store.dropBelow(window.lastHeight + 1)
         // Decoding took a while; what waits in the socket comes all at once and says nothing of the line.
@@ -126,9 +156,12 @@ final class WindowFollowing {
     }
 
     func handleTimeout(now: Instant) {
-        if control.review(
-            received: endpoint.statistics.received.total, behind: behind, isPulling: fetch.outstanding > 0,
-            isServed: isOffered(now: now) && !hasEnded, now: now)
+        let behind = behind
+        let isServed = isOffered(now: now) && !hasEnded
+        if control.jump(behind: behind, isServed: isServed, now: now)
+            || control.review(
+                received: endpoint.statistics.received.total, behind: behind,
+                isPulling: fetch.outstanding > 0, isServed: isServed, now: now)
         {
             follow(now: now)
         }
@@ -194,24 +227,32 @@ final class WindowFollowing {
         else {
             following.leave(nil, limit: .max)
             fetch.want(only: [], now: now)
+            trialUntil = nil
             nextPlanAt = now + WindowFollowing.idleInterval
             return
         }
         let tip = tip
-        if let cadence = waitedFor(at: start, tip) { (heldAt, heldFor) = (start, cadence) }
+        trialUntil = trialUntil ?? now + WindowFollowing.trial
+        let isTrusted = isServed || control.told != nil || now < trialUntil ?? now
+        if let cadence = waitedFor(at: start, tip) {
+            (heldAt, heldFor) = (start, cadence)
+        } else if isTrusted, let (cadence, _) = window(from: start, through: tip), cadence >= .quarter {
+            // Mini-blocks that are here already would only lead past its start.
+            (heldAt, heldFor) = (start, cadence)
+        }
         // Twice what is asked for at once: slices that are known before they are needed.
         let ahead = min(max(fetch.pace.shreds / 12, 12), WindowFollowing.wantsAhead)
         var keys: [SliceKey] = []
         var at = start
         while keys.count < ahead, let (cadence, last) = window(from: at, through: tip) {
+            if at > start, isSoonOver(coarserThan: cadence, from: at, tip) { break }
             want(cadence, at + 1, &keys, atMost: ahead)
             at = last
         }
         // Until a window has come, nobody is known to make any, and mini-blocks are fetched meanwhile; not by one that is told
         // its cadence, which would always be ahead of its first window.
-        let isTold = control.told != nil
-        fetch.want(only: isServed || isTold ? keys : Array(keys.prefix(2)), now: now)
-        guard isServed || isTold else { return following.leave(nil, limit: .max) }
+        fetch.want(only: isTrusted ? keys : Array(keys.prefix(2)), now: now)
+        guard isTrusted else { return following.leave(nil, limit: .max) }
         // Windows that are not wanted yet are not asked for otherwise.
         var covered = at
         while covered < at + 100_000, let (_, last) = window(from: covered, through: tip) { covered = last }
@@ -222,7 +263,7 @@ final class WindowFollowing {
     /// Whose window the state waits for at `start`, though it is not here.
     private func waitedFor(at start: UInt64, _ tip: UInt64) -> Cadence? {
         guard control.mode == .steps else { return nil }
-        guard let told = control.told else { return isWorthWaiting(at: start, tip) ? .c3 : nil }
+        guard let told = control.told else { return worthWaiting(at: start, tip) }
         return start % told.heights == 0 && !isMissed(told, at: start, finally: true) ? told : nil
     }
 
@@ -230,18 +271,55 @@ final class WindowFollowing {
         missed.contains { $0.cadence == cadence && $0.first == start + 1 && ($0.isFinal || !finally) }
     }
 
-    /// Whether a c3 window that is not over yet will still be here before the c2 windows it is made of: where the line is too
-    /// slow for these, and c3 is told by values. Then the state stays at its start. The c2 windows come meanwhile, in case the
-    /// line is better than it was.
-    private func isWorthWaiting(at start: UInt64, _ tip: UInt64) -> Bool {
-        let last = start + Cadence.c3.heights
-        guard start % Cadence.c3.heights == 0, tip < last, control.bytesPerSecond > 0,
-            let seconds = latestBytes[Int(Cadence.c2.rawValue)]
-        else { return false }
-        // Not seen yet: about six tenths (`millrace measure codec` prints both).
-        let whole = latestBytes[Int(Cadence.c3.rawValue)] ?? seconds * 6
-        let wait = (last - tip) * UInt64(Limits.miniBlockInterval.milliseconds)
-        return wait + control.milliseconds(for: whole) < control.milliseconds(for: seconds * 10)
+    /// A window told by values that is not over yet and will still be here before the finer ones it is made of: where the line
+    /// is too slow for these. Then the state stays at its start. The finer ones come meanwhile, in case the line is better than
+    /// it was.
+    private func worthWaiting(at start: UInt64, _ tip: UInt64) -> Cadence? {
+        guard start % Cadence.quarter.heights == 0, control.bytesPerSecond > 0,
+            !control.isFast(now: endpoint.now),
+            var finer = latestBytes[Int(Cadence.c2.rawValue)].map({ $0 * 5 / 2 })
+        else { return nil }
+        var worth: Cadence?
+        for cadence in [Cadence.quarter, .half, .c3] where start % cadence.heights == 0 {
+            // Not seen yet: about three quarters of the finer ones.
+            let bytes = latestBytes[Int(cadence.rawValue)] ?? finer * 3 / 4
+            let last = start + cadence.heights
+            if last > tip {
+                let wait = (last - tip) * UInt64(Limits.miniBlockInterval.milliseconds)
+                if wait + control.milliseconds(for: bytes) < control.milliseconds(for: finer) {
+                    worth = cadence
+                }
+            }
+            finer = bytes * 2
+        }
+        return worth
+    }
+
+    private func isSoonOver(coarserThan cadence: Cadence, from at: UInt64, _ tip: UInt64) -> Bool {
+        if control.mode == .follows || control.told != nil { return false }
+        for coarser in [Cadence.quarter, .half, .c3] where coarser > cadence && at % coarser.heights == 0 {
+            let last = at + coarser.heights
+            if last > tip, last <= tip + WindowFollowing.soonMax { return true }
+        }
+        return false
+    }
+
+    /// The next finer cadence told by values.
+    private func half(of cadence: Cadence) -> Cadence? {
+        cadence == .c3 ? .half : cadence == .half ? .quarter : nil
+    }
+
+    /// So much of a window is here that it is the shorter way, though one of twice its length has come to its end.
+    private func isMostlyHere(_ cadence: Cadence, at start: UInt64) -> Bool {
+        guard let entry = store.entry(cadence, start + 1), let header = entry.firstHeader else {
+            return false
+        }
+        // By shreds, since many slices are under way at once.
+        var here = 0
+        for case let record? in entry.slices {
+            here += Int(record.assembler.header.dataCount) - record.assembler.missingCount
+        }
+        return here * 3 >= entry.slices.count * Int(header.dataCount)
     }
 
     /// The largest window that begins after `at`, is over by `tip`, and does not lie where the contract delivers.
@@ -253,6 +331,9 @@ final class WindowFollowing {
             if last <= tip, told != nil || isUseful(cadence, from: at),
                 !isMissed(cadence, at: at, finally: false)
             {
+                if let finer = half(of: cadence), isMostlyHere(finer, at: at) {
+                    return (finer, at + finer.heights)
+                }
                 return (cadence, last)
             }
             if cadence == told, !isMissed(cadence, at: at, finally: true) { return nil }
@@ -264,27 +345,32 @@ final class WindowFollowing {
         switch control.mode {
         // Half of it would come by contract anyway.
         case .follows:
-            following.liveFrom == .max || at + cadence.heights / 2 <= following.liveFrom
+            (following.liveFrom == .max || at + cadence.heights / 2 <= following.liveFrom)
+                && (cadence != .c2 || isQuick(.c2, from: at))
         // Tenths of a second cost nearly what mini-blocks cost: on a slow line they only lead to the next whole one. On a fast
         // one the processor is what counts: while it applies a whole second, nothing is asked for.
         case .steps:
             switch cadence {
-            case .c0, .c3: true
-            case .c2: !control.isFast(now: endpoint.now) || store.entry(.c2, at + 1) != nil
-            case .c1: control.isFast(now: endpoint.now) || at % Cadence.c2.heights != 0
+            case .c0, .quarter, .half, .c3: true
+            case .c2: isQuick(.c2, from: at)
+            case .c1: control.isTakenForFast(now: endpoint.now) || at % Cadence.c2.heights != 0
             }
         }
+    }
+
+    /// The line takes longer than the processor, or it has begun to come.
+    private func isQuick(_ cadence: Cadence, from at: UInt64) -> Bool {
+        !control.isTakenForFast(now: endpoint.now) || store.entry(cadence, at + 1) != nil
     }
 
     private var hasEnded: Bool {
         following.parents.indices.contains { following.peer($0)?.status.ended ?? false }
     }
 
-    /// The window's slices that are not complete; until a header says how many there are, all but one of as many as the last of
-    /// its cadence had.
+    /// The window's slices that are not complete; until a header says how many there are, as many as it surely has.
     private func want(_ cadence: Cadence, _ first: UInt64, _ keys: inout [SliceKey], atMost limit: Int) {
         guard let entry = store.entry(cadence, first) else {
-            for index in 0..<max(latestSlices[Int(cadence.rawValue)] - 1, 1) where keys.count < limit {
+            for index in 0..<guessedSlices(cadence) where keys.count < limit {
                 keys.append(SliceKey(firstHeight: first, cadence: cadence, index: UInt16(index)))
             }
             return
@@ -296,6 +382,14 @@ final class WindowFollowing {
         }
     }
 
+    private func guessedSlices(_ cadence: Cadence) -> Int {
+        let latest = latestSlices[Int(cadence.rawValue)]
+        if latest > 1 { return latest - 1 }
+        // A third of what its mini-blocks take: no window was ever smaller at a full stream.
+        let bytes = min(control.bytesPerHeight256 * cadence.heights / 256 / 3, UInt64(Limits.payloadBytesMax))
+        return max(Int(bytes) / WireLimits.sliceBytesMax, 1)
+    }
+
     private func miss(_ key: SliceKey) {
         // It was a guess that there is such a slice.
         if let entry = store.entry(key.cadence, key.firstHeight), Int(key.index) >= entry.slices.count {
@@ -304,16 +398,18 @@ final class WindowFollowing {
         let now = endpoint.now
         let last = key.firstHeight + key.cadence.heights - 1
         let isOver = last + WindowFollowing.patience(key.cadence) < tip
+        let retry =
+            control.told == nil ? WindowFollowing.retryInterval(key.cadence) : WindowFollowing.retryInterval
         missed.removeAll { $0.cadence == key.cadence && $0.first == key.firstHeight }
         if missed.count == 64 { missed.removeFirst() }
         missed.append(
             Missed(
                 cadence: key.cadence, first: key.firstHeight,
-                until: now + (isOver ? .seconds(10) : WindowFollowing.retryInterval), isFinal: isOver))
-        if !isServed, isOver || key.cadence != .c3 && control.told == nil {
+                until: now + (isOver ? .seconds(10) : retry), isFinal: isOver))
+        if !isServed, isOver || key.cadence < .quarter && control.told == nil {
             unservedUntil = now + WindowFollowing.unservedInterval
             if control.windowsAreMissing(now: now) { follow(now: now) }
         }
-        nextPlanAt = min(nextPlanAt, now + WindowFollowing.retryInterval)
+        nextPlanAt = min(nextPlanAt, now + retry)
     }
 }

@@ -54,12 +54,13 @@ final class WindowEntry {
 final class WindowStore {
     /// Of one cadence: 51 s of c1, 8 minutes of c2, 85 minutes of c3; the budget ends earlier at a full stream.
     static let windowsMax = 512
-    /// Shares of the budget in sixteenths, c1 to c3: a c1 window is of use for a second or two, a c3 window for minutes.
-    static let shares16 = [2, 5, 9]
+    /// Shares of the budget in sixteenths, by cadence (c1, c2, c3, halves, quarters): a c1 window is of use for a second or
+    /// two, a c3 window for minutes.
+    static let shares16 = [2, 3, 6, 3, 2]
 
     private let pools: [SlicePool]
     /// Per cadence, ascending.
-    private var windows: [[WindowEntry]] = [[], [], []]
+    private var windows: [[WindowEntry]] = [[], [], [], [], []]
     /// Windows that end up to here may be dropped to make room.
     var evictableThrough = UInt64.max
     /// Symbol memory of the windows held.

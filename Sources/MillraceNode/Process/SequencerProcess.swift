@@ -161,8 +161,8 @@ public final class SequencerProcess {
             core.add(window, now: Machine.now)
             shell.drain()
         }
-        core.onSealed = { [unowned self] diff in
-            if !windows.add(diff) { core.stopServingWindows() }
+        core.onSealed = { [unowned self] diff, payload in
+            if !windows.add(diff, payload: payload) { core.stopServingWindows() }
         }
         self.windows = windows
     }

@@ -26,7 +26,7 @@ final class WindowThread: @unchecked Sendable {
     private let mailbox: Wakeup<WindowPayload>
     private let log: Logger
     private let condition = NSCondition()
-    private var waiting: [StateDiff] = []
+    private var waiting: [(diff: StateDiff, payload: [UInt8])] = []
     private var isClosed = false
 
     /// `onWindow` is called on the loop's thread.
@@ -44,7 +44,7 @@ final class WindowThread: @unchecked Sendable {
     }
 
     /// The next mini-block, as it was sealed. False when no more windows are made.
-    func add(_ diff: StateDiff) -> Bool {
+    func add(_ diff: StateDiff, payload: [UInt8]) -> Bool {
         condition.lock()
         defer { condition.unlock() }
         if isClosed { return false }
@@ -54,7 +54,7 @@ final class WindowThread: @unchecked Sendable {
             log.warning(
                 "this machine is too slow to make windows of coarser cadences: only c0 is served from now on")
         } else {
-            waiting.append(diff)
+            waiting.append((diff, payload))
         }
         condition.signal()
         return !isClosed
@@ -73,9 +73,9 @@ final class WindowThread: @unchecked Sendable {
     private func run() {
         WindowThread.lowerPriority()
         while let diffs = next() {
-            for diff in diffs {
+            for (diff, payload) in diffs {
                 do throws(DiffError) {
-                    for window in try maker.add(diff) { mailbox.post(window) }
+                    for window in try maker.add(diff, payload: payload) { mailbox.post(window) }
                 } catch {
                     log.error("mini-block \(diff.lastHeight) does not compose with those before it: \(error)")
                     return
@@ -93,7 +93,7 @@ final class WindowThread: @unchecked Sendable {
     }
 
     /// Waits for mini-blocks; nil when there will be none.
-    private func next() -> [StateDiff]? {
+    private func next() -> [(diff: StateDiff, payload: [UInt8])]? {
         condition.lock()
         defer { condition.unlock() }
         while waiting.isEmpty, !isClosed { condition.wait() }

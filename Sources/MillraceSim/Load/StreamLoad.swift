@@ -15,16 +15,16 @@ public struct PayloadSizes: Sendable {
     public static let secondsMax = 600
     /// What is encoded for the sizes of a run, however long it is: the first second and two steady ones.
     public static let sampleSeconds = 3
-    /// Likewise when coarser cadences are served: two c3 windows, the second of them steady.
-    public static let sampleSecondsOfWindows = 20
+    /// Likewise when coarser cadences are served: one c3 window. A later one is some 3 % smaller.
+    public static let sampleSecondsOfWindows = 10
 
     public let workload: WorkloadSpec
     public private(set) var payloadBytes: [Int] = []
     public private(set) var transactions: [Int] = []
     /// Heights before this one are not gone over again.
     private let steadyFrom: Int
-    /// Bytes of consecutive windows of c1, c2 and c3; empty when they were not measured.
-    private var windows: [[Int]] = [[], [], []]
+    /// Bytes of consecutive windows, by number of the cadence (c1 first); empty when they were not measured.
+    private var windows: [[Int]] = [[], [], [], [], []]
 
     /// Sizes that are given: for tests. All windows of a cadence are alike.
     public init(
@@ -35,7 +35,9 @@ public struct PayloadSizes: Sendable {
         self.payloadBytes = payloadBytes
         self.transactions = transactions
         steadyFrom = 0
-        windows = WindowMaker.cadences.map { windowBytes[$0].map { [$0] } ?? [] }
+        for (cadence, bytes) in windowBytes where cadence != .c0 {
+            windows[Int(cadence.rawValue) - 1] = [bytes]
+        }
     }
 
     /// Generates and encodes `seconds` of the workload. `progress` is told of every hundred heights.
@@ -67,7 +69,7 @@ public struct PayloadSizes: Sendable {
             if let maker {
                 codec.dropUntold(&diff)
                 do throws(DiffError) {
-                    for window in try maker.add(diff) {
+                    for window in try maker.add(diff, payload: payload) {
                         windows[Int(window.cadence.rawValue) - 1].append(window.bytes.count)
                     }
                 } catch {
@@ -96,18 +98,31 @@ public struct PayloadSizes: Sendable {
         return steadyFrom + (index - steadyFrom) % (payloadBytes.count - steadyFrom)
     }
 
-    /// Bytes of the window that ends at `height`. Where windows were not measured, what its mini-blocks take.
+    /// Bytes of the window that ends at `height`. Where windows were not measured, it comes in parts.
     public func windowBytes(_ cadence: Cadence, endingAt height: UInt64) -> Int {
         let known = cadence == .c0 ? [] : windows[Int(cadence.rawValue) - 1]
         let index = Int(clamping: height / cadence.heights) - 1
         if known.isEmpty {
-            let first = height - min(height, cadence.heights)
-            return max(1, (first..<height).reduce(0) { $0 + payloadBytes(at: $1 + 1) })
+            return partsBytes(cadence, endingAt: height)
         }
         if index < known.count { return known[max(index, 0)] }
-        // The first ten seconds are colder than any other.
+        // The first seconds are colder than any other.
         let steady = known.count > 1 ? known.count / 2 : 0
         return known[steady + (index - steady) % (known.count - steady)]
+    }
+
+    /// Whether the window that ends at `height` is told by values: in parts it would take more.
+    func isByValues(_ cadence: Cadence, endingAt height: UInt64) -> Bool {
+        cadence >= .quarter && windowBytes(cadence, endingAt: height) < partsBytes(cadence, endingAt: height)
+    }
+
+    /// What a window takes in parts.
+    private func partsBytes(_ cadence: Cadence, endingAt height: UInt64) -> Int {
+        let first = height - min(height, cadence.heights)
+        return (first..<height).reduce(1) {
+            let bytes = payloadBytes(at: $1 + 1)
+            return $0 + bytes + (bytes < 1 << 7 ? 1 : bytes < 1 << 14 ? 2 : bytes < 1 << 21 ? 3 : 4)
+        }
     }
 
     public func payloadBytes(at height: UInt64) -> Int { payloadBytes[place(height)] }

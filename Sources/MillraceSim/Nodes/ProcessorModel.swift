@@ -13,6 +13,9 @@ public struct ProcessorModel: Hashable, Sendable {
     /// Encoding and applying one transaction (sequencer).
     public var encodeNanoseconds: Int64 = 2_900
 
+    /// Told by values, a transaction costs a sixth of that at both ends, at most.
+    static let valuesShare: Int64 = 6
+
     public init() {}
 
     /// Nothing costs anything.

@@ -136,7 +136,7 @@ final class SimNode {
 
     /// The cadence it followed longest while the stream ran.
     var settledCadence: Cadence {
-        Cadence.allCases.max { followed[Int($0.rawValue)] < followed[Int($1.rawValue)] } ?? .c0
+        Cadence.followed.max { followed[Int($0.rawValue)] < followed[Int($1.rawValue)] } ?? .c0
     }
 
     /// 10.0.0.0/8, by number.

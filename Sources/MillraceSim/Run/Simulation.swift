@@ -38,6 +38,7 @@ public final class Simulation {
     public let scenario: Scenario
     public let seed: UInt64
     let sizes: PayloadSizes?
+    private var endedWindows: [EndedWindow] = []
     let stream: WorkloadStream?
 
     var now: UInt64 = NodeClock.start.nanoseconds
@@ -287,6 +288,7 @@ public final class Simulation {
         for node in replicas { noteStaleness(of: node, before: now) }
         guard now < streamEnds else {
             for node in nodes { noteStreamEnd(node) }
+            if let sizes { addWindows(to: sequencerCore, sizes, readyAt: .max) }
             do throws(DiffError) {
                 try sequencerCore.finish(
                     sealedAtMicroseconds: sequencer.clock.wallMicroseconds(now),
@@ -319,11 +321,8 @@ public final class Simulation {
                 payloadBytes: sizes.payloadBytes(at: height), transactions: UInt64(transactions),
                 sealedAtMicroseconds: wall, now: local)
             if scenario.hasWindows {
-                for cadence in WindowMaker.cadences where height % cadence.heights == 0 {
-                    sequencerCore.add(
-                        windowBytes: sizes.windowBytes(cadence, endingAt: height), cadence,
-                        sealedAtMicroseconds: wall)
-                }
+                endWindows(at: height, sizes, wall: wall)
+                addWindows(to: sequencerCore, sizes, readyAt: height)
             }
         }
         sealedAt.append(now)
@@ -332,6 +331,38 @@ public final class Simulation {
         queue.push(
             Event(
                 at: now + UInt64(Simulation.sealInterval.nanoseconds), node: sequencer.index, kind: .seal))
+    }
+
+    /// A window that has ended and is still being encoded.
+    struct EndedWindow {
+        var readyAt: UInt64
+        var cadence: Cadence
+        var last: UInt64
+        var wall: UInt64
+    }
+
+    /// Windows that end at `height`: those told by values are there when they were encoded, one behind the other, on the
+    /// sequencer's second thread.
+    private func endWindows(at height: UInt64, _ sizes: PayloadSizes, wall: UInt64) {
+        var work: Int64 = 0
+        for cadence in WindowMaker.cadences where height % cadence.heights == 0 {
+            if sizes.isByValues(cadence, endingAt: height) {
+                let transactions = Int64(cadence.heights) * Int64(sizes.transactions(at: height))
+                work += transactions * sequencer.processor.encodeNanoseconds / ProcessorModel.valuesShare
+            }
+            let delay = UInt64(work / Simulation.sealInterval.nanoseconds)
+            endedWindows.append(
+                EndedWindow(readyAt: height + delay, cadence: cadence, last: height, wall: wall))
+        }
+    }
+
+    private func addWindows(to core: SequencerCore, _ sizes: PayloadSizes, readyAt height: UInt64) {
+        for window in endedWindows where window.readyAt <= height {
+            core.add(
+                windowBytes: sizes.windowBytes(window.cadence, endingAt: window.last), window.cadence,
+                endingAt: window.last, sealedAtMicroseconds: window.wall)
+        }
+        endedWindows.removeAll { $0.readyAt <= height }
     }
 
     // MARK: Datagrams
@@ -537,8 +568,9 @@ public final class Simulation {
         case .applied(let block):
             var count: Int64 = 0
             for height in block.firstHeight...block.lastHeight { count += transactions(at: height) }
-            // Told by values, a transaction costs a sixth (`millrace measure codec` has both).
-            applied += block.cadence == .c3 ? count / 6 : count
+            let isByValues =
+                sizes?.isByValues(block.cadence, endingAt: block.lastHeight) ?? (block.cadence >= .quarter)
+            applied += isByValues ? count / ProcessorModel.valuesShare : count
             node.appliedHeight = block.lastHeight
             let done = time + UInt64(applied * node.processor.applyNanoseconds)
             let sealed =

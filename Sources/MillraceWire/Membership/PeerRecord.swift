@@ -144,7 +144,7 @@ public struct PeerRecord: Hashable, Sendable, BitwiseCopyable {
             key = VerifyingKey(try reader.hash())
         } catch { throw error == .truncated ? .truncated : .unknownVersion }
         guard reserved == 0 else { throw .reserved }
-        guard let role = PeerRole(rawValue: roleByte), cadences < 1 << Cadence.allCases.count,
+        guard let role = PeerRole(rawValue: roleByte), cadences < 1 << Cadence.followed.count,
             addressCount >= 1, Int(addressCount) <= PeerRecordLimits.addressesMax,
             issuedAt <= WireLimits.microsecondsMax,
             lifetime >= PeerRecordLimits.lifetimeSecondsMin, lifetime <= PeerRecordLimits.lifetimeSecondsMax

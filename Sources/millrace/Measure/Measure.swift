@@ -220,8 +220,8 @@ struct MeasureCodec: ParsableCommand {
             }
             return ([.c0], [.c0])
         }
-        if asked.isEmpty { return (Cadence.allCases, [.c0]) }
-        return (Cadence.allCases.filter(asked.contains), named)
+        if asked.isEmpty { return (Cadence.followed, [.c0]) }
+        return (Cadence.followed.filter(asked.contains), named)
     }
 }
 
@@ -231,8 +231,8 @@ struct CadenceOption: ExpressibleByArgument {
 
     init?(argument: String) {
         if argument == "all" {
-            cadences = Cadence.allCases
-        } else if let cadence = Cadence.allCases.first(where: { "\($0)" == argument }) {
+            cadences = Cadence.followed
+        } else if let cadence = Cadence.followed.first(where: { "\($0)" == argument }) {
             cadences = [cadence]
         } else {
             return nil
