@@ -82,8 +82,17 @@ public struct LinkCounters: Equatable, Sendable {
 /// bytes (of 64, if fair); whatever the parameters hold is clamped once, in `init`. `pass` allocates nothing once its queue has
 /// grown.
 public struct LinkModel: Sendable {
-    public let parameters: LinkParameters
+    // First what every datagram looks at.
+
     public private(set) var counters = LinkCounters()
+    private var lastNow = Instant.zero
+    /// When the rate would have served everything sent so far (the virtual finish time of a token bucket), on the clock
+    /// that stands still in outages.
+    private var busyUntil = Instant.zero
+    /// Datagrams that came through the queue: the counter of every later draw.
+    private var number: UInt64 = 0
+    private var waiting = Queue<Waiting>(empty: Waiting())
+    private var waitingBytes = 0
 
     // Clamped from the parameters, so that `pass` looks nothing up.
     private let overheadBytes: Int
@@ -99,38 +108,36 @@ public struct LinkModel: Sendable {
     private let corrupt: Probability
 
     private var schedule: RateSchedule
-    private let outage: Outage?
     private let hasOutage: Bool
     private let hasPolicer: Bool
     private let hasCoDel: Bool
-    private var policer: Policer?
-    private var loss: LossProcess
-    private var coDel: CoDel?
-    /// The queue of a fair link; nil for all others, whose datagrams are decided at once.
-    private var fair: FairQueue?
-    private var outcomes = Queue<LinkOutcome>(
-        empty: LinkOutcome(token: 0, passage: Passage(fate: .lost, at: .zero)))
+    /// Whether datagrams are offered and served, because the queue serves flows in turn. Else they pass.
+    public let isFair: Bool
     private var travel: TravelTime
+    private var loss: LossProcess
     private let reorderDraws: CounterDraws
     private let reorderByDraws: CounterDraws
     private let duplicateDraws: CounterDraws
     private let corruptDraws: CounterDraws
     private let bitDraws: CounterDraws
 
+    // What only some links have.
+
+    private let outage: Outage?
+    private var policer: Policer?
+    private var coDel: CoDel?
+    /// The queue of a fair link; empty for all others, whose datagrams are decided at once. Not an optional: to look at one
+    /// of that size is to copy it, for every datagram.
+    private var fair: [FairQueue]
+    private var outcomes = Queue<LinkOutcome>(
+        empty: LinkOutcome(token: 0, passage: Passage(fate: .lost, at: .zero)))
+    public let parameters: LinkParameters
+
     private struct Waiting: BitwiseCopyable {
         /// When it has left the queue and the wire is free again.
         var until = Instant.zero
         var bytes = 0
     }
-    private var waiting = Queue<Waiting>(empty: Waiting())
-    private var waitingBytes = 0
-
-    private var lastNow = Instant.zero
-    /// When the rate would have served everything sent so far (the virtual finish time of a token bucket), on the clock
-    /// that stands still in outages.
-    private var busyUntil = Instant.zero
-    /// Datagrams that came through the queue: the counter of every later draw.
-    private var number: UInt64 = 0
 
     /// `index` tells apart links that share a seed (the two directions of one, for instance). Traces and outages count from
     /// `origin`; before it a trace stands where its repetition backwards says, and there is no outage.
@@ -159,9 +166,9 @@ public struct LinkModel: Sendable {
         loss = LossProcess(parameters, seed, index)
         coDel = parameters.management == .coDel ? CoDel(parameters) : nil
         // Without rate and outage nothing waits, and there is nothing to be fair about.
+        isFair = parameters.management == .fairCoDel && (rate != nil || parameters.outage != nil)
         fair =
-            parameters.management == .fairCoDel && (rate != nil || parameters.outage != nil)
-            ? FairQueue(parameters, CounterDraws(seed, "link flow", index)) : nil
+            isFair ? [FairQueue(parameters, CounterDraws(seed, "link flow", index))] : []
         travel = TravelTime(parameters, CounterDraws(seed, "link jitter", index))
         reorderDraws = CounterDraws(seed, "link reorder", index)
         reorderByDraws = CounterDraws(seed, "link reorder by", index)
@@ -176,9 +183,6 @@ public struct LinkModel: Sendable {
             bucketTime = .zero
         }
     }
-
-    /// Whether datagrams are offered and served, because the queue serves flows in turn. Else they pass.
-    public var isFair: Bool { fair != nil }
 
     /// Sends a datagram of `bytes` of UDP payload at `now`. Asks for a link that is not fair.
     public mutating func pass(bytes: Int, now: Instant) -> Passage {
@@ -215,15 +219,15 @@ public struct LinkModel: Sendable {
         let bytes = min(max(bytes, 0), LinkLimits.datagramBytesMax)
         let wireBytes = bytes + overheadBytes
         if let refusal = refusal(bytes, wireBytes, now) { return refusal }
-        guard fair != nil, fairCount < LinkLimits.datagramsMax else {
+        guard isFair, fairCount < LinkLimits.datagramsMax else {
             counters.queueFull &+= 1
             return .queueFull
         }
         let packet = FairQueue.Packet(token: token, bytes: bytes, wireBytes: wireBytes, since: now)
-        fair?.append(packet, flow: flow)
+        fair[0].append(packet, flow: flow)
         advance(to: now)
         // Above the limit the fattest flow pays, whoever came last; a datagram alone always has room.
-        while (fair?.bytes ?? 0) > queueBytesMax, fairCount > 1 { dropFromFattest(now) }
+        while fairBytes > queueBytesMax, fairCount > 1 { dropFromFattest(now) }
         noteQueuePeak()
         return nil
     }
@@ -249,11 +253,12 @@ public struct LinkModel: Sendable {
         return outcomes.first
     }
 
-    private var fairCount: Int { fair?.count ?? 0 }
+    private var fairCount: Int { isFair ? fair[0].count : 0 }
+    private var fairBytes: Int { isFair ? fair[0].bytes : 0 }
 
     private mutating func serve(_ now: Instant) {
         var dropped: [FairQueue.Packet] = []
-        let packet = fair?.next(now: now) { dropped.append($0) }
+        let packet = fair[0].next(now: now) { dropped.append($0) }
         for packet in dropped {
             counters.managed &+= 1
             settle(packet, Passage(fate: .managed, at: now))
@@ -271,7 +276,7 @@ public struct LinkModel: Sendable {
 
     private mutating func dropFromFattest(_ now: Instant) {
         var dropped: [FairQueue.Packet] = []
-        fair?.dropFromFattest { dropped.append($0) }
+        fair[0].dropFromFattest { dropped.append($0) }
         for packet in dropped {
             counters.queueFull &+= 1
             settle(packet, Passage(fate: .queueFull, at: now))
@@ -334,9 +339,9 @@ public struct LinkModel: Sendable {
     /// Bytes that wait or are being sent at `now`.
     public mutating func queuedBytes(now: Instant) -> Int {
         let now = max(now, lastNow)
-        advance(to: now)
+        if isFair { advance(to: now) }
         forget(until: now)
-        return waitingBytes + (fair?.bytes ?? 0)
+        return waitingBytes + fairBytes
     }
 
     /// An outage is under way.
@@ -395,7 +400,7 @@ public struct LinkModel: Sendable {
 
     @inline(__always)
     private mutating func noteQueuePeak() {
-        counters.queueBytesPeak = max(counters.queueBytesPeak, waitingBytes + (fair?.bytes ?? 0))
+        counters.queueBytesPeak = max(counters.queueBytesPeak, waitingBytes + fairBytes)
     }
 
     @inline(__always)

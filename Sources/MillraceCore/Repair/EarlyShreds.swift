@@ -26,13 +26,19 @@ final class EarlyShreds {
     static let orphansMax = 64
 
     private let memory: UnsafeMutableRawPointer
+    /// By reference symbols have a length and no bytes.
+    private let payloads: PayloadForm
     private var slots: [Slot]
     private var nextSlot = 0
+    /// Slots used lie among so many before `nextSlot`.
+    private var span = 0
     private var usedCount = 0
     private(set) var orphans: [Orphan] = []
 
-    init() {
-        memory = .allocate(byteCount: EarlyShreds.shredsMax * WireLimits.symbolBytesMax, alignment: 64)
+    init(payloads: PayloadForm) {
+        self.payloads = payloads
+        let slotBytes = payloads == .carried ? WireLimits.symbolBytesMax : 0
+        memory = .allocate(byteCount: EarlyShreds.shredsMax * slotBytes, alignment: 64)
         let unused = Slot(
             key: SliceKey(firstHeight: 0, index: 0), index: 0, count: 0, parent: 0, isUsed: false)
         slots = Array(repeating: unused, count: EarlyShreds.shredsMax)
@@ -49,10 +55,13 @@ final class EarlyShreds {
         guard let source = symbol.baseAddress, symbol.count <= WireLimits.symbolBytesMax else { return nil }
         let place = nextSlot
         nextSlot = (nextSlot + 1) % EarlyShreds.shredsMax
+        span = min(span + 1, EarlyShreds.shredsMax)
         let evicted = slots[place].isUsed ? slots[place].parent : nil
         if evicted == nil { usedCount += 1 }
         slots[place] = Slot(key: key, index: index, count: symbol.count, parent: parent, isUsed: true)
-        (memory + place * WireLimits.symbolBytesMax).copyMemory(from: source, byteCount: symbol.count)
+        if payloads == .carried {
+            (memory + place * WireLimits.symbolBytesMax).copyMemory(from: source, byteCount: symbol.count)
+        }
         if orphans.last?.key != key, !orphans.contains(where: { $0.key == key }) {
             if orphans.count == EarlyShreds.orphansMax { orphans.removeFirst() }
             orphans.append(Orphan(key: key, since: now, askAt: now + askAfter, attempts: 0))
@@ -67,16 +76,23 @@ final class EarlyShreds {
         guard let orphan = orphans.firstIndex(where: { $0.key == key }) else { return }
         orphans.remove(at: orphan)
         // Oldest first, so that shreds are forwarded in the order they came.
-        for i in 0..<EarlyShreds.shredsMax {
-            let place = (nextSlot + i) % EarlyShreds.shredsMax
+        for back in (0..<span).reversed() {
+            let place = (nextSlot + EarlyShreds.shredsMax - 1 - back) % EarlyShreds.shredsMax
             guard slots[place].isUsed, slots[place].key == key else { continue }
             slots[place].isUsed = false
             usedCount -= 1
-            body(
-                slots[place].index,
-                UnsafeRawBufferPointer(
-                    start: memory + place * WireLimits.symbolBytesMax, count: slots[place].count),
-                slots[place].parent)
+            body(slots[place].index, symbol(at: place), slots[place].parent)
+        }
+        if usedCount == 0 { span = 0 }
+    }
+
+    private func symbol(at place: Int) -> UnsafeRawBufferPointer {
+        switch payloads {
+        case .carried:
+            UnsafeRawBufferPointer(
+                start: memory + place * WireLimits.symbolBytesMax, count: slots[place].count)
+        case .byReference:
+            UnsafeRawBufferPointer(start: SliceAssembler.absentSymbol, count: slots[place].count)
         }
     }
 
@@ -89,6 +105,7 @@ final class EarlyShreds {
         if orphans.isEmpty, usedCount > 0 {
             for i in 0..<EarlyShreds.shredsMax { slots[i].isUsed = false }
             usedCount = 0
+            span = 0
         }
     }
 }

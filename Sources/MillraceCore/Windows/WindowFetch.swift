@@ -180,7 +180,7 @@ final class WindowFetch {
             endpoint.statistics.shredsUnplaced &+= 1
             return
         }
-        let pool = early ?? EarlyShreds()
+        let pool = early ?? EarlyShreds(payloads: endpoint.payloads)
         early = pool
         if let evicted = pool.insert(
             key, index: index, symbol: symbol, parent: parent, now: now, askAfter: .seconds(3_600))

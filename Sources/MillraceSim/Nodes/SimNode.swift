@@ -44,9 +44,7 @@ final class SimNode {
     var busyUntil: UInt64 = 0
     var busyNanoseconds: UInt64 = 0
     var isProcessorDue = false
-    /// Of a node that takes turns: how long they are, what will come through its line, and when its processor is free for what
-    /// waits.
-    var turnLength: UInt64 = 0
+    /// Of a node that takes turns: what will come through its line, and when its processor is free for what waits.
     var deliveries = DeliveryList()
     var processorAt = UInt64.max
     var isPaused = false
@@ -57,8 +55,6 @@ final class SimNode {
     // What is noted about it.
 
     var ledger = NodeLedger()
-    /// Of cores that ended in a crash.
-    var pastStatistics = CoreStatistics()
     /// When each mini-block was applied, less when it was sealed.
     var lag = LagSeries()
     /// How old the newest state was, every 10 ms while the stream ran: what the verdict is about. A node that gets
@@ -96,6 +92,8 @@ final class SimNode {
     var upTimes = 0
     var startedAt: UInt64 = 0
     var offences = 0
+    /// Of cores that ended in a crash.
+    var pastStatistics = CoreStatistics()
 
     init(
         index: UInt32, name: String, group: Int, role: NodeRole, region: Int, keys: StaticKeyPair,
@@ -121,6 +119,13 @@ final class SimNode {
     func sharedLine(towards other: SimNode) -> SharedLine? {
         guard let shared, other.shared !== shared else { return nil }
         return shared
+    }
+
+    /// Sends a datagram through the line down; nil when that serves flows in turn and cannot say at once. Not inlined: only from
+    /// here does the compiler see that the line need not be counted up and down for each datagram.
+    @inline(never)
+    func passDown(bytes: Int, at now: UInt64) -> Passage? {
+        down.model.isFair ? nil : down.model.pass(bytes: bytes, now: Instant(nanoseconds: now))
     }
 
     static let firstPort: UInt16 = 4_000

@@ -48,7 +48,7 @@ extension Simulation {
         let flight = flights[item]
         if line.model.isFair { return offer(item, flight, line, at: time) }
         let passage = line.model.pass(bytes: Int(flight.wireBytes), now: Instant(nanoseconds: time))
-        follow(item, passage, line)
+        follow(item, passage, line.leg)
     }
 
     /// To a line that serves flows in turn: a flow is who sends to whom, ports and all.
@@ -72,7 +72,7 @@ extension Simulation {
 
     private func settle(_ line: Line) {
         while let outcome = line.model.nextOutcome() {
-            follow(UInt32(outcome.token), outcome.passage, line)
+            follow(UInt32(outcome.token), outcome.passage, line.leg)
         }
         guard let next = line.model.nextService, next.nanoseconds < line.serviceAt else { return }
         line.serviceAt = next.nanoseconds
@@ -81,17 +81,17 @@ extension Simulation {
 
     /// What became of a datagram in a line, and where it goes from there.
     @inline(__always)
-    private func follow(_ item: UInt32, _ passage: Passage, _ line: Line) {
+    func follow(_ item: UInt32, _ passage: Passage, _ leg: Line.Leg) {
         guard passage.isDelivered else { return flights.give(item) }
         if passage.isDuplicated {
             let flight = flights[item]
             var copy = flight
             if passage.duplicateFlippedBit != Passage.noBit { copy.flippedBit = passage.duplicateFlippedBit }
             let twin = flights.take(copy, UnsafeRawBufferPointer(flights.bytes(of: flight)))
-            goOn(twin, line.leg, from: passage.duplicateAt.nanoseconds)
+            goOn(twin, leg, from: passage.duplicateAt.nanoseconds)
         }
         if passage.flippedBit != Passage.noBit { flights[item].flippedBit = passage.flippedBit }
-        goOn(item, line.leg, from: passage.at.nanoseconds)
+        goOn(item, leg, from: passage.at.nanoseconds)
     }
 
     @inline(__always)

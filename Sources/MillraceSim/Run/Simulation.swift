@@ -46,13 +46,14 @@ public final class Simulation {
     var flights = FlightPool()
     private(set) var trace: TraceHash
     var nodes: [SimNode] = []
-    /// By node: whether it takes turns, and when its latest ends; and what is on the way to those that do.
+    /// By node: whether it takes turns; by their length, when the latest ends; and what is on the way to those that take them.
     var takesTurns: [Bool]
     var turnEnds: [UInt64]
     var post: Post
     /// False: every node is served by the queue of events (tests compare the two).
     var allowsTurns = true
-    var turnNodes: [SimNode] = []
+    /// Those that take turns.
+    var turnNodes: [UInt32] = []
     var faultBoundaries: [UInt64] = []
     var nextFault = 0
     let sharedLines: [SharedLine]
@@ -127,7 +128,7 @@ public final class Simulation {
         incomingCut = Array(repeating: false, count: count)
         side = Array(repeating: 0, count: count)
         takesTurns = Array(repeating: false, count: count)
-        turnEnds = Array(repeating: 0, count: count)
+        turnEnds = Array(repeating: 0, count: Simulation.turnLengths.count)
         post = Post(nodes: count)
 
         nodes = Simulation.makeNodes(scenario, seed: seed)
@@ -410,7 +411,11 @@ public final class Simulation {
     /// A datagram reaches its receiver's own line.
     func enterLast(_ item: UInt32, _ node: SimNode) {
         guard node.hasDown else { return deliver(item, to: node) }
-        enter(item, node.down, at: now)
+        if let passage = node.passDown(bytes: Int(flights[item].wireBytes), at: now) {
+            follow(item, passage, .nodeDown)
+        } else {
+            enter(item, node.down, at: now)
+        }
         node.noteQueue(at: now)
     }
 

@@ -76,29 +76,39 @@ struct Post {
         var item: UInt32
     }
 
-    private var sent: [Letter] = []
+    /// Apart by how long their receivers' turns are: all turns of one length end together.
+    private var sent: [[Letter]]
     private var later: [Letter] = []
     private var sorted: [Letter] = []
     /// By node: where its letters begin in `sorted` and where they end.
     private var begins: [Int]
     private var ends: [Int]
+    /// By node: which length its turns have.
+    private var lengths: [UInt8]
 
     init(nodes: Int) {
         begins = Array(repeating: 0, count: nodes)
         ends = begins
+        lengths = Array(repeating: 0, count: nodes)
+        sent = Array(repeating: [], count: Simulation.turnLengths.count)
     }
+
+    /// Turns of `node` have the length at this place of `turnLengths`.
+    mutating func setLength(_ length: Int, of node: UInt32) { lengths[Int(node)] = UInt8(length) }
+
+    func length(of node: UInt32) -> Int { Int(lengths[Int(node)]) }
 
     @inline(__always)
     mutating func send(_ item: UInt32, to node: UInt32, at time: UInt64) {
-        sent.append(Letter(at: time, node: node, item: item))
+        sent[Int(lengths[Int(node)])].append(Letter(at: time, node: node, item: item))
     }
 
     /// Takes every letter due until `time`: those of a node lie side by side in order of time, equal times in order of sending.
-    /// Letters to a node whose turn ends later wait for its next one.
-    mutating func sort(through time: UInt64, _ turnEnds: [UInt64]) {
+    /// Letters to nodes whose turns end later (by length, `turnEnds`) wait for their next one.
+    mutating func sort(through time: UInt64, turnEnds: [UInt64]) {
         for i in ends.indices { ends[i] = 0 }
-        for letter in sent where letter.at <= time && turnEnds[Int(letter.node)] <= time + 1 {
-            ends[Int(letter.node)] += 1
+        for length in sent.indices where turnEnds[length] <= time + 1 {
+            for letter in sent[length] where letter.at <= time { ends[Int(letter.node)] += 1 }
         }
         var count = 0
         for i in begins.indices {
@@ -109,23 +119,23 @@ struct Post {
         if sorted.count < count {
             sorted = Array(repeating: Letter(at: 0, node: 0, item: 0), count: count + count / 2)
         }
-        later.removeAll(keepingCapacity: true)
-        for letter in sent {
-            guard letter.at <= time, turnEnds[Int(letter.node)] <= time + 1 else {
-                later.append(letter)
-                continue
-            }
-            let node = Int(letter.node)
-            var place = ends[node]
-            ends[node] += 1
-            // Nearly in order: senders differ by their ways.
-            while place > begins[node], sorted[place - 1].at > letter.at {
-                sorted[place] = sorted[place - 1]
-                place -= 1
-            }
-            sorted[place] = letter
+        for length in sent.indices where turnEnds[length] <= time + 1 {
+            later.removeAll(keepingCapacity: true)
+            for letter in sent[length] { if letter.at <= time { put(letter) } else { later.append(letter) } }
+            swap(&sent[length], &later)
         }
-        swap(&sent, &later)
+    }
+
+    private mutating func put(_ letter: Letter) {
+        let node = Int(letter.node)
+        var place = ends[node]
+        ends[node] += 1
+        // Nearly in order: senders differ by their ways.
+        while place > begins[node], sorted[place - 1].at > letter.at {
+            sorted[place] = sorted[place - 1]
+            place -= 1
+        }
+        sorted[place] = letter
     }
 
     /// Where a node's letters lie.
@@ -148,11 +158,11 @@ extension Simulation {
             let line = node.down.model.parameters
             guard allowsTurns, !hasSharedLines, node.hasDown, !node.down.model.isFair,
                 capture?.node != node.index,
-                let length = Simulation.turnLengths.first(where: { line.delay - line.jitter >= $0 })
+                let length = Simulation.turnLengths.firstIndex(where: { line.delay - line.jitter >= $0 })
             else { continue }
             takesTurns[Int(node.index)] = true
-            node.turnLength = UInt64(length.nanoseconds)
-            turnNodes.append(node)
+            post.setLength(length, of: node.index)
+            turnNodes.append(node.index)
         }
         let faultTimes = faults.flatMap { fault -> [UInt64] in
             let begins = (Instant(nanoseconds: streamBegins) + fault.at).nanoseconds
@@ -178,11 +188,12 @@ extension Simulation {
         return (min(regular, fault), fault <= regular || (regular - origin) % sampleStep == 0)
     }
 
-    /// When a turn that begins at the boundary `time` ends: at the node's own next boundary, or where something looks at all
-    /// nodes.
-    private func turnEnd(of node: SimNode, from time: UInt64) -> UInt64 {
+    /// When a turn of this length that begins at the boundary `time` ends: at the next boundary of its length, or where something
+    /// looks at all nodes.
+    private func turnEnd(_ length: Interval, from time: UInt64) -> UInt64 {
         let origin = NodeClock.start.nanoseconds
-        let regular = origin + ((time - origin) / node.turnLength + 1) * node.turnLength
+        let step = UInt64(length.nanoseconds)
+        let regular = origin + ((time - origin) / step + 1) * step
         // `boundary(after:)` has passed over those up to now.
         let fault = nextFault < faultBoundaries.count ? faultBoundaries[nextFault] : .max
         return min(regular, fault, runEnds + 1)
@@ -190,8 +201,8 @@ extension Simulation {
 
     /// What has reached the lines of all nodes that take turns until `time` is put through them.
     func takeArrivals(through time: UInt64) {
-        post.sort(through: time, turnEnds)
-        for node in turnNodes { takeArrivals(of: node) }
+        post.sort(through: time, turnEnds: turnEnds)
+        for index in turnNodes { takeArrivals(of: nodes[Int(index)]) }
     }
 
     /// Asks for sorted post.
@@ -218,16 +229,15 @@ extension Simulation {
 
     /// Every node whose turn it is does what it has to do until just before its turn ends.
     func takeTurns(from begin: UInt64) {
-        post.sort(through: begin, turnEnds)
-        for i in turnNodes.indices {
-            if brokenOff != nil { break }
-            let node = turnNodes[i]
-            if turnEnds[Int(node.index)] <= begin {
-                let end = turnEnd(of: node, from: begin)
-                takeTurn(node, from: begin, until: end)
-                turnEnds[Int(node.index)] = end
-            }
+        post.sort(through: begin, turnEnds: turnEnds)
+        let ends = turnEnds.indices.map {
+            turnEnds[$0] <= begin ? turnEnd(Simulation.turnLengths[$0], from: begin) : turnEnds[$0]
         }
+        for index in turnNodes where turnEnds[post.length(of: index)] <= begin {
+            if brokenOff != nil { break }
+            takeTurn(nodes[Int(index)], from: begin, until: ends[post.length(of: index)])
+        }
+        if brokenOff == nil { turnEnds = ends }
         now = begin
     }
 
