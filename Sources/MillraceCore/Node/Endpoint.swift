@@ -20,8 +20,11 @@ final class Endpoint {
     var scores: ScoreBoard
     /// The latest time the shell told.
     private(set) var now: Instant
-    /// By the session's slot.
+    /// By the session's slot; and the same, lent and not counted.
     private(set) var peers: [Peer?] = []
+    private var lent: [Unmanaged<Peer>?] = []
+    /// Removed since the shell last called: whoever was lent one of them may still be at it.
+    private var departed: [Peer] = []
     /// Slots in use, ascending: iteration order does not depend on hashing.
     private(set) var connected: [Peer] = []
 
@@ -40,7 +43,10 @@ final class Endpoint {
     }
 
     /// Time never runs backwards inside a core, whatever the shell says.
-    func advance(to instant: Instant) { if instant > now { now = instant } }
+    func advance(to instant: Instant) {
+        if instant > now { now = instant }
+        if !departed.isEmpty { departed.removeAll() }
+    }
 
     // MARK: Outputs
 
@@ -77,18 +83,35 @@ final class Endpoint {
         return peer
     }
 
+    /// What is asked of a session's peer, which is lent for the question: some are asked several times for every datagram, and to
+    /// count a peer up and down costs more than most answers.
+    @inline(__always)
+    func ask<Answer>(_ id: SessionID, _ question: (Peer) -> Answer) -> Answer? {
+        let index = Int(id.index)
+        guard index < lent.count, let peer = lent[index] else { return nil }
+        return peer._withUnsafeGuaranteedRef { $0.session == id ? question($0) : nil }
+    }
+
     func add(_ peer: Peer) {
         let index = Int(peer.session.index)
-        while peers.count <= index { peers.append(nil) }
+        while peers.count <= index {
+            peers.append(nil)
+            lent.append(nil)
+        }
         if let old = peers[index] { remove(old) }
         peers[index] = peer
+        lent[index] = Unmanaged.passUnretained(peer)
         let place = connected.firstIndex { $0.session.index > peer.session.index } ?? connected.count
         connected.insert(peer, at: place)
     }
 
     func remove(_ peer: Peer) {
         let index = Int(peer.session.index)
-        if index < peers.count, peers[index] === peer { peers[index] = nil }
+        departed.append(peer)
+        if index < peers.count, peers[index] === peer {
+            peers[index] = nil
+            lent[index] = nil
+        }
         connected.removeAll { $0 === peer }
         peer.isGone = true
         scores.remember(peer.key, peer.score, now: now)
@@ -122,6 +145,11 @@ final class Endpoint {
             default: statistics.sent.control &-= bytes
             }
         }
+    }
+
+    /// What came from `address`, for the sessions to open.
+    func open(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress) -> Received {
+        sessions.receive(datagram, from: address, now: now)
     }
 
     // MARK: Packing

@@ -76,7 +76,7 @@ final class StreamNode {
     func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
         endpoint.advance(to: now)
         endpoint.statistics.datagramsReceived &+= 1
-        let received = endpoint.sessions.receive(datagram, from: address, now: endpoint.now)
+        let received = endpoint.open(datagram, from: address)
         drainSessionEvents()
         switch received {
         case .handshake:
@@ -85,22 +85,24 @@ final class StreamNode {
             endpoint.statistics.datagramsIgnored &+= 1
             endpoint.statistics.received.ignored &+= UInt64(datagram.count)
         case .frames(let session, let range):
-            guard let peer = endpoint.peer(session) else {
-                endpoint.statistics.received.ignored &+= UInt64(datagram.count)
-                return
-            }
             source = address
-            let number = endpoint.sessions.lastOpened
-            let before = peer.bytesReceived
-            peer.lastReceivedAt = endpoint.now
-            if peer.parentIndex != nil { following?.noteFlow(now: endpoint.now) }
-            peer.bytesReceived &+= UInt64(datagram.count)
-            endpoint.statistics.received.session &+= UInt64(datagram.count - range.count)
-            frames(UnsafeRawBufferPointer(rebasing: datagram[range]), from: peer)
-            // Symbols by reference count too.
-            if peer.parentIndex != nil {
-                arrived(number, bytes: Int(peer.bytesReceived &- before), from: peer)
-            }
+            let isTaken: Void? = endpoint.ask(session) { take(datagram, range, from: $0) }
+            if isTaken == nil { endpoint.statistics.received.ignored &+= UInt64(datagram.count) }
+        }
+    }
+
+    /// A genuine datagram, its frames at `range`.
+    private func take(_ datagram: UnsafeMutableRawBufferPointer, _ range: Range<Int>, from peer: Peer) {
+        let number = endpoint.sessions.lastOpened
+        let before = peer.bytesReceived
+        peer.lastReceivedAt = endpoint.now
+        if peer.parentIndex != nil { following?.noteFlow(now: endpoint.now) }
+        peer.bytesReceived &+= UInt64(datagram.count)
+        endpoint.statistics.received.session &+= UInt64(datagram.count - range.count)
+        frames(UnsafeRawBufferPointer(rebasing: datagram[range]), from: peer)
+        // Symbols by reference count too.
+        if peer.parentIndex != nil {
+            arrived(number, bytes: Int(peer.bytesReceived &- before), from: peer)
         }
     }
 

@@ -46,7 +46,7 @@ final class Following {
     var plan: StripePlan
     var requests = RequestTable()
     var window: RepairWindow
-    let early = EarlyShreds()
+    let early: EarlyShreds
     var parity: ParityController
     /// Parity in hand of slices from `next` on: while there is none, there is nothing to solve.
     var equations = 0
@@ -149,6 +149,7 @@ final class Following {
         self.store = store
         self.recreates = recreates
         self.givesUpAfter = givesUpAfter
+        early = EarlyShreds(payloads: stream.payloads)
         parents = config.parents.prefix(Following.parentsMax).map { ParentLink(endpoint: $0) }
         plan = StripePlan(
             Array(repeating: .unusable, count: parents.count), parityStripes: config.parityStripes)
@@ -266,6 +267,13 @@ final class Following {
     func peer(_ parent: Int) -> Peer? {
         guard parents.indices.contains(parent), let session = parents[parent].session else { return nil }
         return endpoint.peer(session)
+    }
+
+    /// What is asked of a parent's peer; nil when it has no session. The peer is lent for the question.
+    @inline(__always)
+    func ask<Answer>(_ parent: Int, _ question: (Peer) -> Answer) -> Answer? {
+        guard let session = parents[parent].session else { return nil }
+        return endpoint.ask(session, question)
     }
 
     /// Deals the stripes anew over the usable parents and asks each whose share changed.
@@ -885,7 +893,7 @@ final class Following {
         var roundTrip = Interval.zero
         var queued = Interval.zero
         for i in parents.indices where parents[i].isUsable {
-            guard let measured = peer(i)?.roundTrip else { continue }
+            guard let measured = ask(i, { $0.roundTrip }) else { continue }
             roundTrip = max(roundTrip, measured.current)
             queued = max(queued, measured.queued)
         }

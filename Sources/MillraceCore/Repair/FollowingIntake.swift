@@ -59,13 +59,13 @@ extension Following {
         var full = 0
         for i in parents.indices where parents[i].isConnected {
             connected += 1
-            if peer(i)?.status.isFull ?? false { full += 1 }
+            if ask(i, { $0.status.isFull }) ?? false { full += 1 }
         }
         return full > 0 && full * 2 >= connected
     }
 
     /// Nothing comes from this parent because our line has no room for it yet.
-    func waitsForLine(_ i: Int) -> Bool { peer(i)?.status.isFull ?? false && isLineFull }
+    func waitsForLine(_ i: Int) -> Bool { ask(i) { $0.status.isFull } ?? false && isLineFull }
 
     /// Parents owe what their contracts say, and may be judged by it. While heights are pulled, and before all have heard
     /// that nothing is wanted, neither what does not come nor when it comes says anything of a parent.

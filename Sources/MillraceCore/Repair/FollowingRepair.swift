@@ -195,13 +195,12 @@ extension Following {
             }
             if parents[i].isConnected, now >= parents[i].renewAt { subscribe(i, now: now) }
         }
-        if changed || takesStream && plan.isDoubtful(standings(now: now)) { replan(now: now) }
+        if changed || takesStream && isPlanDoubtful(now: now) { replan(now: now) }
         connect(now: now)
     }
 
     private func heardNothing(_ i: Int, now: Instant) -> Bool {
-        guard let peer = peer(i) else { return true }
-        return now - peer.lastReceivedAt > max(Following.deadInterval, peer.roundTrip.timeout * 4)
+        ask(i) { now - $0.lastReceivedAt > max(Following.deadInterval, $0.roundTrip.timeout * 4) } ?? true
     }
 
     /// The parent's process or path is gone: start over with a handshake.
@@ -227,7 +226,7 @@ extension Following {
     /// What was true one tolerance ago is settled: anything older and still missing did not merely overtake.
     private func moveCheckpoints(now: Instant) {
         for i in parents.indices where parents[i].isConnected {
-            let tolerance = peer(i)?.roundTrip.reorderTolerance ?? .milliseconds(5)
+            let tolerance = ask(i) { $0.roundTrip.reorderTolerance } ?? .milliseconds(5)
             if now - parents[i].checkpointAt >= tolerance {
                 parents[i].passed = parents[i].checkpoint
                 parents[i].checkpoint = parents[i].progress

@@ -141,10 +141,11 @@ extension Following {
         lastFlowAt = now
     }
 
-    /// How long a parent that owes something of every slice may give nothing while others do: three mini-blocks, and what its
-    /// way varies by. Answers come before the stream, so one who answers is busy for a while; on a full line the stream waits.
+    /// How long a parent that owes something of every slice may give nothing while others do: three mini-blocks at least, and
+    /// what its way varies by. Answers come before the stream, so one who answers is busy for a while; on a full line the
+    /// stream waits.
     func patience(_ i: Int) -> Interval {
-        let usual = Following.silentInterval + (peer(i)?.roundTrip.variation ?? .zero) * 2
+        let usual = Following.silentInterval + (ask(i) { $0.roundTrip.variation } ?? .zero) * 2
         if waitsForLine(i) { return max(usual, Following.fullInterval) }
         let isBusy = endpoint.now - parents[i].answeredAt < Following.silentInterval
         return isBusy ? max(usual, Following.busyInterval) : usual
@@ -152,7 +153,7 @@ extension Following {
 
     /// A parent has known of its contract, whose debts began at `since`, for so long that something should have come.
     private func isDue(_ i: Int, since: Instant, now: Instant) -> Bool {
-        let timeout = peer(i)?.roundTrip.timeout ?? .milliseconds(500)
+        let timeout = ask(i) { $0.roundTrip.timeout } ?? .milliseconds(500)
         if parents[i].acceptedSerial == parents[i].serial {
             return isAnswering(i, now: now)
                 ? now - since >= timeout + .milliseconds(100)
@@ -179,7 +180,9 @@ extension Following {
     /// By how many heights others are ahead of a parent that has given nothing for a while of what it owes of each; 0 when
     /// it gives.
     private func heightsBehind(_ i: Int, now: Instant) -> Int {
-        guard parents[i].isUsable, let since = parents[i].owesShredsSince, isDue(i, since: since, now: now),
+        // Nobody's patience is shorter than that: whoever gives is not looked at any further.
+        guard parents[i].isUsable, now - parents[i].lastShredAt >= Following.silentInterval,
+            let since = parents[i].owesShredsSince, isDue(i, since: since, now: now),
             isFlowing(i, now: now), now - parents[i].lastShredAt >= patience(i)
         else { return 0 }
         let ahead = furthest()
@@ -194,7 +197,7 @@ extension Following {
 
     /// What a parent owes is not waited for any more: it may be silent, or have lost a few.
     func isLate(_ i: Int, now: Instant) -> Bool {
-        !isAnswering(i, now: now) && heightsBehind(i, now: now) >= Following.silentSlices
+        heightsBehind(i, now: now) >= Following.silentSlices && !isAnswering(i, now: now)
     }
 
     /// Nothing comes from a parent of what it owes, while the stream goes on elsewhere.
@@ -205,7 +208,9 @@ extension Following {
         if behind >= Following.silentSlices, behind * shredsOwed(i) >= shredsInARow(i, now: now) {
             return true
         }
-        guard parents[i].isUsable, let since = parents[i].owesHeadersSince else { return false }
+        guard parents[i].isUsable, now - parents[i].lastHeaderAt >= Following.silentInterval,
+            let since = parents[i].owesHeadersSince
+        else { return false }
         return isDue(i, since: since, now: now) && isFlowing(i, now: now)
             && now - parents[i].lastHeaderAt >= patience(i)
             && parents[i].headersUnheard >= shredsInARow(i, now: now)
@@ -216,14 +221,30 @@ extension Following {
 
     /// What may be hoped for from each parent.
     func standings(now: Instant) -> [StripePlan.Standing] {
-        let preferred = preferred
-        return parents.indices.map { i in
-            if parents[i].isRetired { return .gone }
-            guard preferred[i], takesStream, isSubscribed, let peer = peer(i) else { return .unusable }
-            if now - max(parents[i].lastShredAt, parents[i].lastHeaderAt) < patience(i) { return .giving }
-            return now - peer.lastReceivedAt < Following.unheardInterval + peer.roundTrip.variation * 2
-                ? .heard : .unheard
-        }
+        let passesOverDeferred = passesOverDeferred
+        return parents.indices.map { standing(of: $0, passesOverDeferred, now: now) }
+    }
+
+    /// Whether somebody has something to give of whom nothing is heard. Asked with every tick, and nearly always answered by the
+    /// first look.
+    func isPlanDoubtful(now: Instant) -> Bool {
+        let passesOverDeferred = passesOverDeferred
+        return parents.indices.contains { standing(of: $0, passesOverDeferred, now: now) == .unheard }
+            && plan.isDoubtful(standings(now: now))
+    }
+
+    private func standing(of i: Int, _ passesOverDeferred: Bool, now: Instant) -> StripePlan.Standing {
+        if parents[i].isRetired { return .gone }
+        guard parents[i].isUsable, !(passesOverDeferred && parents[i].isDeferred), takesStream, isSubscribed,
+            let isHeard = ask(
+                i,
+                {
+                    now - $0.lastReceivedAt < Following.unheardInterval + $0.roundTrip.variation * 2
+                })
+        else { return .unusable }
+        let since = now - max(parents[i].lastShredAt, parents[i].lastHeaderAt)
+        if since < Following.silentInterval || since < patience(i) { return .giving }
+        return isHeard ? .heard : .unheard
     }
 
     // MARK: Whom to ask

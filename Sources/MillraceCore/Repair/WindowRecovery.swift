@@ -231,7 +231,7 @@ extension Following {
     private func roundTrip() -> Interval {
         var shortest = RoundTrip.timeoutMax
         for i in parents.indices where parents[i].isUsable {
-            if let peer = peer(i) { shortest = min(shortest, peer.roundTrip.current) }
+            if let current = ask(i, { $0.roundTrip.current }) { shortest = min(shortest, current) }
         }
         return shortest
     }

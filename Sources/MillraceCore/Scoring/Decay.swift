@@ -32,13 +32,27 @@ enum Decay {
         2_301_615_985, 2_223_214_495,
     ]
 
-    /// `value` after `steps`. Time does not run backwards: no steps below one change anything.
-    static func of(_ value: UInt64, steps: Int64) -> UInt64 {
-        if steps <= 0 || value == 0 { return value }
-        let halves = steps / stepsPerHalf
+    /// `value` after `steps`.
+    static func of(_ value: UInt64, steps: Int64) -> UInt64 { Fading(steps: steps).of(value) }
+}
+
+/// What a number of steps does to any count. Time does not run backwards: no steps below one change anything.
+struct Fading: BitwiseCopyable {
+    private let halves: UInt64
+    private let factor: UInt64
+    let isNothing: Bool
+
+    init(steps: Int64) {
+        isNothing = steps <= 0
+        halves = isNothing ? 0 : UInt64(steps / Decay.stepsPerHalf)
+        factor = isNothing ? 0 : Decay.factors[Int(steps % Decay.stepsPerHalf)]
+    }
+
+    func of(_ value: UInt64) -> UInt64 {
+        if isNothing || value == 0 { return value }
         if halves >= 40 { return 0 }
         // `value` is at most 2^30 (`FadingCount.max`), a factor at most 2^32: the product has room.
-        return ((min(value, FadingCount.max) >> UInt64(halves)) * factors[Int(steps % stepsPerHalf)]) >> 32
+        return ((min(value, FadingCount.max) >> halves) * factor) >> 32
     }
 }
 
@@ -59,9 +73,9 @@ struct FadingCount: Equatable, BitwiseCopyable {
         slow = Swift.min(slow + units, FadingCount.max)
     }
 
-    mutating func fade(fastSteps: Int64, slowSteps: Int64) {
-        fast = Decay.of(fast, steps: fastSteps)
-        slow = Decay.of(slow, steps: slowSteps)
+    mutating func fade(_ fastFading: Fading, _ slowFading: Fading) {
+        fast = fastFading.of(fast)
+        slow = slowFading.of(slow)
     }
 
     /// Of `self`, how many in a thousand are in `part`: 0 while `self` counts fewer than `samples`.

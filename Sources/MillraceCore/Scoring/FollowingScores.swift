@@ -93,7 +93,7 @@ extension Following {
         guard takesStream, !waitsForLine(i), now - parents[i].broughtHeightsAt >= Following.busyInterval,
             let delay = endpoint.scores.race.arrived(parent: i, height: height, now: now)
         else { return }
-        peer(i)?.score.arrived(behindFirst: delay, now: now)
+        _ = ask(i) { $0.score.arrived(behindFirst: delay, now: now) }
     }
 
     /// What the session's numbers say about the wire.
@@ -209,13 +209,15 @@ extension Following {
         }
     }
 
-    /// The parents that are given stripes: the usable ones, without those that are deferred if enough are left.
-    var preferred: [Bool] {
-        let usable = parents.map(\.isUsable)
-        let good = parents.map { $0.isUsable && !$0.isDeferred }
-        let (all, kept) = (usable.count { $0 }, good.count { $0 })
+    /// Usable parents that are deferred are given no stripes, if enough others are left.
+    var passesOverDeferred: Bool {
+        var (all, kept) = (0, 0)
+        for i in parents.indices where parents[i].isUsable {
+            all += 1
+            if !parents[i].isDeferred { kept += 1 }
+        }
         // A few good ones are not made to carry what many did: half of them stay at least.
-        return kept > 0 && kept * 2 >= all ? good : usable
+        return kept > 0 && kept * 2 >= all
     }
 
     /// What parent `i`'s quality is measured against.

@@ -78,23 +78,23 @@ struct PeerScore: BitwiseCopyable {
         let next = ScoreTick(now)
         let fastSteps = next.fast - tick.fast
         guard fastSteps > 0 else { return }
-        let slowSteps = next.slow - tick.slow
+        let (fast, slow) = (Fading(steps: fastSteps), Fading(steps: next.slow - tick.slow))
         tick = next
-        owed.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        withheld.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        short.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        numbered.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        gaps.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        offences.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        claims.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        broken.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        asked.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        unanswered.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        answers.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        useful.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        excessFrames.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        lapses.fade(fastSteps: fastSteps, slowSteps: slowSteps)
-        timed.fade(fastSteps: fastSteps, slowSteps: slowSteps)
+        owed.fade(fast, slow)
+        withheld.fade(fast, slow)
+        short.fade(fast, slow)
+        numbered.fade(fast, slow)
+        gaps.fade(fast, slow)
+        offences.fade(fast, slow)
+        claims.fade(fast, slow)
+        broken.fade(fast, slow)
+        asked.fade(fast, slow)
+        unanswered.fade(fast, slow)
+        answers.fade(fast, slow)
+        useful.fade(fast, slow)
+        excessFrames.fade(fast, slow)
+        lapses.fade(fast, slow)
+        timed.fade(fast, slow)
         if !isTimed, lateSamples > 64 { (late64, lateSamples) = (0, 0) }
     }
 
