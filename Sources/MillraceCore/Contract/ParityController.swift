@@ -62,9 +62,23 @@ struct ParityController {
     static let failsWithin = Interval.seconds(10)
     static let triesEvery = Interval.seconds(2)
 
+    /// What is bought before losses are known, where a repair takes so long that ignorance is dearer; and for how long.
+    static let prudentStripes = 3
+    static let prudentRoundTrip = Interval.milliseconds(200)
+    static let prudentTime = Interval.seconds(2)
+    private(set) var isPrudent = false
+    private var prudentUntil: Instant?
+
     init(floor: Int) {
         self.floor = min(max(floor, 0), 16)
         stripes = self.floor
+    }
+
+    /// A parent is there, before any losses were measured.
+    mutating func begin(roundTrip: Interval) {
+        guard !isDecided, roundTrip >= ParityController.prudentRoundTrip else { return }
+        isPrudent = true
+        stripes = max(stripes, ParityController.prudentStripes)
     }
 
     /// What became of one slice's data shreds that were owed by contract.
@@ -87,6 +101,7 @@ struct ParityController {
         guard now >= decideAt else { return false }
         if isFull, stripes > 0 {
             decideAt = now + ParityController.decideInterval
+            isPrudent = false
             return shed(to: stripes / 2, now: now)
         }
         guard expected >= ParityController.sampleMin else { return false }
@@ -110,6 +125,19 @@ struct ParityController {
                 triesAt = now + ParityController.triesEvery
             }
             wanted = most
+        }
+        if isPrudent {
+            let until = prudentUntil ?? now + ParityController.prudentTime
+            prudentUntil = until
+            if now < until {
+                wanted = max(wanted, stripes)
+            } else {
+                // It has seen enough: what it takes is bought, no more.
+                isPrudent = false
+                let isChanged = stripes != wanted
+                stripes = wanted
+                return isChanged
+            }
         }
         if wanted > stripes {
             stripes = wanted
@@ -157,7 +185,7 @@ struct ParityController {
             : roundTrip < .milliseconds(100)
                 ? (3, 2)
                 : roundTrip < .milliseconds(200)
-                    ? (5, 3) : roundTrip < .milliseconds(250) ? (5, 4) : (10, 4)
+                    ? (5, 3) : roundTrip < .milliseconds(250) ? (5, 4) : (14, 4)
         // In 1/256 of a shred.
         let mean = dataCount16 * loss65536 / 16 / 256
         for m in 0..<16 {

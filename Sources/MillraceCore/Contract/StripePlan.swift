@@ -83,6 +83,11 @@ struct StripePlan: Equatable {
         }
     }
 
+    /// Nothing is asked of this parent.
+    func isIdle(_ parent: Int) -> Bool {
+        stripes.indices.contains(parent) && stripes[parent].isEmpty && headers[parent].isEmpty
+    }
+
     /// Somebody has something to give of whom nothing is heard, and others are.
     func isDoubtful(_ standings: [Standing]) -> Bool {
         let choice = Choice(standings)

@@ -234,6 +234,8 @@ final class Following {
         parents[i].subscribeAttempts = 0
         parents[i].graceUntil = now + .milliseconds(500)
         beginTrial(i, now: now)
+        parity.begin(roundTrip: peer.roundTrip.current)
+        if parity.isPrudent { sumEvery = 1 }
         replan(now: now)
         return true
     }
@@ -907,7 +909,7 @@ final class Following {
         let isNear = roundTrip < ParityController.nearRoundTrip
         let isMuch = parity.loss65536 >= Following.muchLoss65536 / (sumEvery == 1 ? 2 : 1)
         let often: UInt8 =
-            parity.isBursty && roundTrip >= Following.longRoundTrip || isNear && isMuch
+            parity.isPrudent || parity.isBursty && roundTrip >= Following.longRoundTrip || isNear && isMuch
             ? 1 : parity.isLossy ? 2 : parents.count(where: \.isUsable) > 1 ? 4 : 0
         if parity.isDecided, sumEvery != often || headerTurnIsDue || sumsAreMissing {
             sumEvery = often

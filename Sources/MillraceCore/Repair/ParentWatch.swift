@@ -60,9 +60,29 @@ extension Following {
         replan(now: now)
     }
 
-    /// Ends trials. Answers whether stripes are to be dealt anew.
+    /// Parents of which nothing was heard for a moment have lost what they had, and cannot show that they give. They are tried
+    /// when they are heard again. Answers whether there are any.
+    private func tryIdle(now: Instant) -> Bool {
+        guard takesStream else { return false }
+        var places = 0
+        var idle: [Int] = []
+        for i in parents.indices where !parents[i].isRetired {
+            if places < StripeSet.dataStripesMax, parents[i].isUsable, parents[i].isConnected, plan.isIdle(i)
+            {
+                idle.append(i)
+            }
+            places += 1
+        }
+        if idle.isEmpty { return false }
+        let standings = standings(now: now)
+        idle.removeAll { standings[$0] < .heard }
+        for i in idle { beginTrial(i, now: now) }
+        return !idle.isEmpty
+    }
+
+    /// Begins and ends trials. Answers whether stripes are to be dealt anew.
     func watchTrials(now: Instant) -> Bool {
-        var changed = false
+        var changed = tryIdle(now: now)
         let isServed = parents.contains(where: \.isUsable)
         for i in parents.indices where parents[i].isOnTrial && parents[i].state == .up {
             if !takesStream {

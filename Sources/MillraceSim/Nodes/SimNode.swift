@@ -61,7 +61,7 @@ final class SimNode {
     /// nothing for a minute and then everything shows few large lags, and a minute of growing age.
     var staleness = LagSeries()
     /// The seal at which that is noted next.
-    var staleAt = Simulation.streamBegins
+    var staleAt: UInt64
     /// Since the last sample.
     var peakLagMicroseconds: UInt32 = 0
     var peakQueueBytes = 0
@@ -97,7 +97,8 @@ final class SimNode {
 
     init(
         index: UInt32, name: String, group: Int, role: NodeRole, region: Int, keys: StaticKeyPair,
-        recordKey: SigningKey?, processor: ProcessorModel, clock: NodeClock, link: AccessLink, seed: Seed
+        recordKey: SigningKey?, processor: ProcessorModel, clock: NodeClock, link: AccessLink,
+        origin: Instant, seed: Seed
     ) {
         self.index = index
         self.name = name
@@ -108,8 +109,9 @@ final class SimNode {
         self.recordKey = recordKey
         self.processor = processor
         self.clock = clock
-        up = Line(index: index * 2, leg: .nodeUp, link.up, seed: seed)
-        down = Line(index: index * 2 + 1, leg: .nodeDown, link.down, seed: seed)
+        staleAt = origin.nanoseconds
+        up = Line(index: index * 2, leg: .nodeUp, link.up, origin: origin, seed: seed)
+        down = Line(index: index * 2 + 1, leg: .nodeDown, link.down, origin: origin, seed: seed)
         hasUp = link.up != LinkParameters()
         hasDown = link.down != LinkParameters()
         address = SimNode.address(of: index, port: SimNode.firstPort)

@@ -90,8 +90,8 @@ extension Simulation {
             for group in scenario.groups where group.attack == nil && !group.bootstrap.isEmpty {
                 crashes.append(
                     Fault(
-                        .crash, NodeSelector(group: group.name), at: .zero - Simulation.warmUp,
-                        lasts: Simulation.warmUp + Simulation.lateStart))
+                        .crash, NodeSelector(group: group.name), at: .zero - scenario.warmUp,
+                        lasts: scenario.warmUp + Simulation.lateStart))
             }
         }
         return faults + crashes

@@ -18,13 +18,11 @@ final class Line {
     /// When the event that serves a fair queue is due; `.max` when there is none.
     var serviceAt = UInt64.max
 
-    init(index: UInt32, leg: Leg, _ parameters: LinkParameters, seed: Seed) {
+    /// Traces and outages count from `origin`, the first mini-block.
+    init(index: UInt32, leg: Leg, _ parameters: LinkParameters, origin: Instant, seed: Seed) {
         self.index = index
         self.leg = leg
-        // Traces and outages count from the first mini-block.
-        model = LinkModel(
-            parameters, seed: seed, index: UInt64(index),
-            origin: Instant(nanoseconds: Simulation.streamBegins))
+        model = LinkModel(parameters, seed: seed, index: UInt64(index), origin: origin)
     }
 }
 
@@ -134,6 +132,7 @@ extension Simulation {
     /// Puts every node that stands behind a shared line behind one, so many nodes to each.
     static func makeSharedLines(_ scenario: Scenario, _ nodes: [SimNode], seed: Seed) -> [SharedLine] {
         var lines: [SharedLine] = []
+        let origin = NodeClock.start + scenario.warmUp
         for shared in scenario.sharedLines {
             var count = 0
             for node in nodes where scenario.groups[node.group].behind == shared.name {
@@ -143,8 +142,11 @@ extension Simulation {
                     lines.append(
                         SharedLine(
                             name: shared.name + number,
-                            up: Line(index: first, leg: .sharedUp, shared.link.up, seed: seed),
-                            down: Line(index: first + 1, leg: .sharedDown, shared.link.down, seed: seed)))
+                            up: Line(
+                                index: first, leg: .sharedUp, shared.link.up, origin: origin, seed: seed),
+                            down: Line(
+                                index: first + 1, leg: .sharedDown, shared.link.down, origin: origin,
+                                seed: seed)))
                 }
                 node.shared = lines.last
                 count += 1

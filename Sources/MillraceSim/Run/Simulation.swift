@@ -19,8 +19,6 @@ import MillraceLink
 public import MillraceWorkload
 
 public final class Simulation {
-    /// Nodes connect before the stream begins.
-    static let warmUp = Interval.seconds(2)
     /// After the end of the stream and of the last fault, how long what is under way may take: so long, and `settleRoundTrips`
     /// of the longest way to the sequencer.
     static let settle = Interval.seconds(5)
@@ -72,8 +70,7 @@ public final class Simulation {
     var side: [UInt32]
 
     /// When the first mini-block is sealed; faults, traces and outages count from here.
-    static let streamBegins = (NodeClock.start + warmUp).nanoseconds
-    let streamBegins = Simulation.streamBegins
+    let streamBegins: UInt64
     /// What goes wrong, one by one: churn is many crashes.
     let faults: [Fault]
     /// Who means harm. Nodes' addresses by IPv4 address, where some do; and what datagrams under way pretend to come from.
@@ -122,7 +119,8 @@ public final class Simulation {
         precondition(scenario.fidelity == .full || sizes != nil, "network fidelity needs payload sizes")
         trace = TraceHash(seed: seed)
         signingKey = SigningKey(seed: Blake2b.hash(Array("signing \(seed)".utf8)))
-        streamEnds = (NodeClock.start + Simulation.warmUp + .seconds(Int64(scenario.seconds))).nanoseconds
+        streamBegins = (NodeClock.start + scenario.warmUp).nanoseconds
+        streamEnds = streamBegins + UInt64(Interval.seconds(Int64(scenario.seconds)).nanoseconds)
         let count = scenario.nodeCount
         outgoingCut = Array(repeating: false, count: count)
         incomingCut = Array(repeating: false, count: count)

@@ -8,6 +8,7 @@ extension Simulation {
     static func makeNodes(_ scenario: Scenario, seed: UInt64) -> [SimNode] {
         var nodes: [SimNode] = []
         let linkSeed = Seed(seed)
+        let origin = NodeClock.start + scenario.warmUp
         for (g, group) in scenario.groups.enumerated() {
             for i in 0..<group.count {
                 let index = UInt32(nodes.count)
@@ -29,7 +30,8 @@ extension Simulation {
                 let node = SimNode(
                     index: index, name: name, group: g, role: group.role, region: region,
                     keys: recordKey?.agreementKeys ?? StaticKeyPair(privateKey: secret), recordKey: recordKey,
-                    processor: group.processor, clock: clock, link: group.link, seed: linkSeed)
+                    processor: group.processor, clock: clock, link: group.link, origin: origin,
+                    seed: linkSeed)
                 nodes.append(node)
             }
         }

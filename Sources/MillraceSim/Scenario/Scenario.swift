@@ -217,6 +217,13 @@ public struct Scenario: Hashable, Sendable {
     /// Whether any node looks for its parents: then all that serve are listed.
     var isOpen: Bool { groups.contains { !$0.bootstrap.isEmpty } }
 
+    /// How long nodes have to connect before the stream begins: two seconds, and on long ways many round trips, since handshakes
+    /// are lost there like anything else.
+    var warmUp: Interval {
+        let longest = groups.reduce(Interval.zero) { max($0, $1.link.down.delay + $1.link.up.delay) }
+        return .seconds(2) + min(max(longest - .milliseconds(100), .zero) * 20, .seconds(20))
+    }
+
     public var nodeCount: Int { groups.reduce(0) { $0 + $1.count } }
 }
 
