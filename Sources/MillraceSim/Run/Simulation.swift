@@ -36,13 +36,13 @@ public final class Simulation {
     public let scenario: Scenario
     public let seed: UInt64
     let sizes: PayloadSizes?
-    private var endedWindows: [EndedWindow] = []
+    var endedWindows: [EndedWindow] = []
     let stream: WorkloadStream?
 
     var now: UInt64 = NodeClock.start.nanoseconds
     var queue = EventQueue()
     var flights = FlightPool()
-    private(set) var trace: TraceHash
+    var trace: TraceHash
     var nodes: [SimNode] = []
     /// By node: whether it takes turns; by their length, when the latest ends; and what is on the way to those that take them.
     var takesTurns: [Bool]
@@ -59,10 +59,10 @@ public final class Simulation {
     let sequencer: SimNode
     let replicas: [SimNode]
     let sequencerCore: SequencerCore
-    private let signingKey: SigningKey
+    let signingKey: SigningKey
     /// A genesis state for a replica that begins anew; nil by reference.
-    private var genesis: [StateDiff] = []
-    private var diff = StateDiff()
+    var genesis: [StateDiff] = []
+    var diff = StateDiff()
 
     /// Sides of the partitions in force: datagrams pass only between nodes of equal sides.
     var outgoingCut: [Bool]
@@ -83,7 +83,7 @@ public final class Simulation {
     var lagBook = DeliveryBook()
     var overDirectBook = DeliveryBook()
     /// The mini-block that a false sequencer seals next; nil as long as it has the true history.
-    private var lastDiff: StateDiff?
+    var lastDiff: StateDiff?
     let streamEnds: UInt64
     let runEnds: UInt64
     /// When each height was sealed, virtual time; index 0 is height 1.
@@ -280,95 +280,10 @@ public final class Simulation {
     /// Virtual seconds from the first mini-block to the end.
     var streamSeconds: Double { Double(streamEnds - streamBegins) / 1e9 }
 
-    // MARK: Sealing
-
-    private func seal() throws(WorkloadError) {
-        let height = sequencerCore.nextHeight
-        for node in replicas { noteStaleness(of: node, before: now) }
-        guard now < streamEnds else {
-            for node in nodes { noteStreamEnd(node) }
-            if let sizes { addWindows(to: sequencerCore, sizes, readyAt: .max) }
-            do throws(DiffError) {
-                try sequencerCore.finish(
-                    sealedAtMicroseconds: sequencer.clock.wallMicroseconds(now),
-                    now: sequencer.clock.local(now))
-            } catch {
-                throw WorkloadError("the stream does not end: \(error)")
-            }
-            while sealedAt.count < Int(sequencerCore.nextHeight) - 1 { sealedAt.append(now) }
-            drain(sequencer, at: now)
-            return
-        }
-        let wall = sequencer.clock.wallMicroseconds(now)
-        let local = sequencer.clock.local(now)
-        var transactions = 0
-        if let stream {
-            let wanted = scenario.workload.transactions(atHeight: height)
-            _ = try stream.nextMiniBlock(transactions: wanted, sealedAtMicroseconds: wall, into: &diff)
-            transactions = Int(diff.transactions)
-            let begin = meter?.now
-            do throws(DiffError) {
-                try sequencerCore.seal(diff, now: local)
-            } catch {
-                throw WorkloadError("a sealed diff does not apply: \(error)")
-            }
-            if let begin { meter?.noteEncoded(since: begin, transactions: transactions) }
-            try sealTwins(height: height, wall: wall)
-        } else if let sizes {
-            transactions = sizes.transactions(at: height)
-            sequencerCore.seal(
-                payloadBytes: sizes.payloadBytes(at: height), transactions: UInt64(transactions),
-                sealedAtMicroseconds: wall, now: local)
-            if scenario.hasWindows {
-                endWindows(at: height, sizes, wall: wall)
-                addWindows(to: sequencerCore, sizes, readyAt: height)
-            }
-        }
-        sealedAt.append(now)
-        let done = work(sequencer, Int64(transactions) * sequencer.processor.encodeNanoseconds)
-        drain(sequencer, at: done)
-        queue.push(
-            Event(
-                at: now + UInt64(Simulation.sealInterval.nanoseconds), node: sequencer.index, kind: .seal))
-    }
-
-    /// A window that has ended and is still being encoded.
-    struct EndedWindow {
-        var readyAt: UInt64
-        var cadence: Cadence
-        var last: UInt64
-        var wall: UInt64
-    }
-
-    /// Windows that end at `height`: those told by values are there when they were encoded, one behind the other, on the
-    /// sequencer's second thread.
-    private func endWindows(at height: UInt64, _ sizes: PayloadSizes, wall: UInt64) {
-        var work: Int64 = 0
-        for cadence in WindowMaker.cadences where height % cadence.heights == 0 {
-            if sizes.isByValues(cadence, endingAt: height) {
-                let transactions = Int64(cadence.heights) * Int64(sizes.transactions(at: height))
-                work += transactions * sequencer.processor.encodeNanoseconds / ProcessorModel.valuesShare
-            }
-            let delay = UInt64(work / Simulation.sealInterval.nanoseconds)
-            endedWindows.append(
-                EndedWindow(readyAt: height + delay, cadence: cadence, last: height, wall: wall))
-        }
-    }
-
-    private func addWindows(to core: SequencerCore, _ sizes: PayloadSizes, readyAt height: UInt64) {
-        for window in endedWindows where window.readyAt <= height {
-            core.add(
-                windowBytes: sizes.windowBytes(window.cadence, endingAt: window.last), window.cadence,
-                endingAt: window.last, sealedAtMicroseconds: window.wall)
-        }
-        endedWindows.removeAll { $0.readyAt <= height }
-    }
-
     // MARK: Datagrams
 
     /// Sends one datagram of `node` at `time`.
-    private func send(_ datagram: OutgoingDatagram, of node: SimNode, _ core: any StreamCore, at time: UInt64)
-    {
+    func send(_ datagram: OutgoingDatagram, of node: SimNode, _ core: any StreamCore, at time: UInt64) {
         defer { core.release(datagram.buffer) }
         let bytes = UnsafeRawBufferPointer(rebasing: core.bytes(of: datagram.buffer)[..<datagram.count])
         let wireBytes = datagram.count + datagram.leftOutBytes
@@ -389,7 +304,7 @@ public final class Simulation {
     }
 
     /// A datagram reaches the line that its sender shares with others.
-    private func share(_ item: UInt32) {
+    func share(_ item: UInt32) {
         let flight = flights[item]
         guard let shared = sharedLine(of: flight.from, towards: flight.to) else { return flights.give(item) }
         enter(item, shared.up, at: now)
@@ -447,7 +362,7 @@ public final class Simulation {
         drain(node, core, at: work(node, node.processor.receiveNanoseconds))
     }
 
-    private func receive(_ item: UInt32, by node: SimNode, _ core: any StreamCore) {
+    func receive(_ item: UInt32, by node: SimNode, _ core: any StreamCore) {
         let flight = flights[item]
         defer { flights.give(item) }
         node.ledger.handedToCore &+= UInt64(flight.wireBytes)
@@ -494,7 +409,7 @@ public final class Simulation {
         if !node.socket.isEmpty { wakeProcessor(node) }
     }
 
-    private func wakeProcessor(_ node: SimNode) {
+    func wakeProcessor(_ node: SimNode) {
         if node.isProcessorDue { return }
         node.isProcessorDue = true
         if takesTurns[Int(node.index)] {
@@ -517,7 +432,7 @@ public final class Simulation {
         drain(node, core, at: now)
     }
 
-    private func schedule(_ node: SimNode, at time: UInt64) {
+    func schedule(_ node: SimNode, at time: UInt64) {
         guard time < node.timerAt else { return }
         node.timerAt = time
         if time <= runEnds, !takesTurns[Int(node.index)] {
@@ -526,7 +441,7 @@ public final class Simulation {
     }
 
     /// Charges work to a node's processor; answers when it is done.
-    private func work(_ node: SimNode, _ nanoseconds: Int64) -> UInt64 {
+    func work(_ node: SimNode, _ nanoseconds: Int64) -> UInt64 {
         let begins = max(now, node.busyUntil)
         let cost = UInt64(max(nanoseconds, 0))
         node.busyNanoseconds &+= cost
@@ -601,99 +516,12 @@ public final class Simulation {
         }
     }
 
-    private func transactions(at height: UInt64) -> Int64 {
+    func transactions(at height: UInt64) -> Int64 {
         if let sizes { return Int64(sizes.transactions(at: height)) }
         return Int64(scenario.workload.transactions(atHeight: height))
     }
 
-    // MARK: Processes
-
-    /// Starts a node's process: at the beginning, and after a crash. Nothing is kept from before.
-    func start(_ node: SimNode) throws(WorkloadError) {
-        let stream = Simulation.identity(node, scenario, at: now)
-        let group = scenario.groups[node.group]
-        var following = FollowingConfig(
-            parents: node.parents.map {
-                let parent = nodes[Int($0)]
-                return PeerEndpoint(key: parent.keys.publicKey, address: parent.address)
-            })
-        following.parityStripes = group.parityStripes
-        following.linkKilobitsPerSecond = group.linkKilobitsPerSecond
-        following.takesWindows = scenario.hasWindows
-        following.cadence = group.cadence
-        let coreSeed = Simulation.seed(node, seed &+ UInt64(node.upTimes) &* 0x9E37)
-        let local = node.clock.local(now)
-        node.upTimes += 1
-        node.startedAt = now
-        node.timerAt = .max
-        if node.role == .replica {
-            let state = State(seed: Seed(seed))
-            for part in genesis { try Simulation.apply(part, to: state) }
-            var config = ReplicaConfig(
-                stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
-            config.membership = Simulation.membership(node, scenario, nodes)
-            let core = ReplicaCore(config: config, state: state, seed: coreSeed, now: local)
-            node.replica = core
-            node.core = core
-        } else if let attack = node.attack.map({ attacks[$0] }), node.role == .relay,
-            attack.attack.kind.family != .turned, attack.attack.kind.family != .strangers
-        {
-            node.core = try hostileCore(node, attack, stream, seed: coreSeed, now: local)
-        } else {
-            var config = RelayConfig(
-                stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
-            config.serving = Simulation.serving(node, scenario, nodes)
-            config.membership = Simulation.membership(node, scenario, nodes)
-            node.core = RelayCore(config: config, seed: coreSeed, now: local)
-        }
-        if let attack = node.attack { turn(node, attacks[attack]) }
-    }
-
-    /// What stands for a process of those who are no relays.
-    private func hostileCore(
-        _ node: SimNode, _ state: AttackState, _ stream: StreamIdentity, seed coreSeed: Seed,
-        now local: Instant
-    ) throws(WorkloadError) -> (any StreamCore)? {
-        switch state.attack.kind {
-        case .repairAbuse:
-            let place = state.nodes.firstIndex { $0 === node } ?? 0
-            let target = state.targets[place % state.targets.count]
-            return Requester(
-                identity: node.keys, chainID: Simulation.chainID, startMicroseconds: stream.startMicroseconds,
-                target: PeerEndpoint(key: target.keys.publicKey, address: target.address),
-                perSecond: state.attack.perSecond, isOpen: scenario.fidelity == .network, seed: coreSeed,
-                now: local)
-        case .equivocate:
-            let state = State(seed: Seed(seed))
-            for part in genesis { try Simulation.apply(part, to: state) }
-            var config = SequencerConfig(stream: stream, signingKey: signingKey)
-            config.parityCount = scenario.parityCount
-            config.serving = Simulation.serving(node, scenario, nodes)
-            return SequencerCore(config: config, state: state, seed: coreSeed, now: local)
-        default: return nil
-        }
-    }
-
-    /// The false sequencer has the same history until its attack begins; then it is one mini-block behind.
-    private func sealTwins(height: UInt64, wall: UInt64) throws(WorkloadError) {
-        for state in attacks where state.attack.kind == .equivocate {
-            guard let node = state.nodes.first, let twin = node.core as? SequencerCore else { continue }
-            var told = diff
-            if state.isStriking {
-                told = lastDiff ?? StateDiff()
-                (told.firstHeight, told.lastHeight) = (height, height)
-                told.sealedAtMicroseconds = wall
-            }
-            do throws(DiffError) {
-                try twin.seal(told, now: node.clock.local(now))
-            } catch { throw WorkloadError("the false sequencer's diff does not apply: \(error)") }
-            // From the first false mini-block on it is at the one before.
-            lastDiff = state.isStriking ? diff : nil
-            drain(node, at: now)
-        }
-    }
-
-    private func noteDelivery(of node: SimNode, sealedAt: UInt64, took: Interval) {
+    func noteDelivery(of node: SimNode, sealedAt: UInt64, took: Interval) {
         // A process that began anew fetches what it missed: that is no delivery.
         if node.upTimes > 1, sealedAt < node.startedAt + UInt64(Simulation.restartTime.nanoseconds) { return }
         let after = Instant(nanoseconds: sealedAt) - Instant(nanoseconds: streamBegins)
@@ -702,22 +530,8 @@ public final class Simulation {
     }
 
     /// The delays of the lines and of the way between, straight from the sequencer.
-    private func direct(to node: SimNode) -> Interval {
+    func direct(to node: SimNode) -> Interval {
         Simulation.hop(sequencer, node, scenario) { $0.delay }
-    }
-
-    /// Ends a node's process without a word to anybody.
-    func crash(_ node: SimNode) {
-        guard node !== sequencer, node.core != nil else { return }
-        node.pastStatistics = node.statistics
-        node.core = nil
-        node.replica = nil
-        node.timerAt = .max
-        while let item = node.socket.popFirst() {
-            node.ledger.unreceived &+= UInt64(flights[item].wireBytes)
-            flights.give(item)
-        }
-        node.socketBytes = 0
     }
 
     // MARK: The way between
