@@ -12,7 +12,8 @@
 ///
 /// The files: this one has the state and takes shreds; `FollowingLinks` has the parents, `FollowingHeaders` admission,
 /// `FollowingRepair` timers and answers, `FollowingRequests` what is asked for, `FollowingLosses` what parity is bought for,
-/// `FollowingCadences` what is left to windows, `FollowingIntake` heights pulled where the line is too slow, `ParentWatch` silence.
+/// `FollowingCadences` what is left to windows, `FollowingIntake` heights pulled where the line is too slow, `ParentWatch`
+/// silence.
 ///
 /// Why gaps are noticed by order and not by a timer: a parent sends in stream order, so what it sent later proves what
 /// is missing, within a reordering tolerance, at any round-trip time. A timer alone must assume the worst jitter.

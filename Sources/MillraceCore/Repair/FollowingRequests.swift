@@ -1,7 +1,7 @@
 /// Asking: which parent, for which shreds, headers or heights, and how long the answer may take (Spec 60.6, 60.7).
 ///
-/// Only what parity leaves undetermined is asked for (`Following.balance`), the oldest first, within the window; heights of which not
-/// even a header is here are asked for as a whole. Called at every look at the gaps (`handleTimeout`).
+/// Only what parity leaves undetermined is asked for (`Following.balance`), the oldest first, within the window; heights of
+/// which not even a header is here are asked for as a whole. Called at every look at the gaps (`handleTimeout`).
 
 import MillraceBase
 import MillraceWire

@@ -1,5 +1,5 @@
-/// Nodes' processes: what begins with a node's core, and what a crash ends without a word to anybody. Called at the start, and by faults
-/// and churn.
+/// Nodes' processes: what begins with a node's core, and what a crash ends without a word to anybody. Called at the start,
+/// and by faults and churn.
 
 import MillraceBase
 import MillraceCodec

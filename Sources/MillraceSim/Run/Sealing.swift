@@ -1,5 +1,5 @@
-/// The load: a mini-block every 10 ms, as the generator or its sizes have it, and the windows that end with it. In a scenario where
-/// the sequencer lies, its two histories.
+/// The load: a mini-block every 10 ms, as the generator or its sizes have it, and the windows that end with it. In a
+/// scenario where the sequencer lies, its two histories.
 
 import MillraceBase
 import MillraceCodec
