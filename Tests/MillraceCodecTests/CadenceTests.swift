@@ -64,9 +64,12 @@ private struct Sealed {
 /// Diffs of one cadence to those of another, coarser one.
 private func windows(_ diffs: [StateDiff], _ cadence: Cadence) throws -> [StateDiff] {
     var diffs = diffs
-    while let first = diffs.first, first.lastHeight - first.firstHeight + 1 < cadence.heights {
-        diffs = try stride(from: 0, to: diffs.count, by: 10).map { start in
-            try diffs[(start + 1)..<(start + 10)].reduce(diffs[start]) { try StateDiff.compose($0, $1) }
+    while let first = diffs.first {
+        let merged = Int(cadence.heights / (first.lastHeight - first.firstHeight + 1))
+        if merged <= 1 { break }
+        let step = merged % 10 == 0 ? 10 : merged
+        diffs = try stride(from: 0, to: diffs.count, by: step).map { start in
+            try diffs[(start + 1)..<(start + step)].reduce(diffs[start]) { try StateDiff.compose($0, $1) }
         }
     }
     return diffs

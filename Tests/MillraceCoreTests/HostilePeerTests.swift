@@ -279,7 +279,7 @@ final class Liar: StreamCore {
         }
         let bytes = (mesh.wire(sequencer, liarNode)?.bytes ?? 0) - before
         // Without FEEDBACK what may be under way is given up once a second (Spec 55.4, rule 9). MISS and STATUS come beside it.
-        let underWay = Int(RateController.inFlightOpen) + 65_536
+        let underWay = Int(RateController.inFlightMin) + 65_536
         #expect(bytes > UInt64(underWay * 3 / 4))
         #expect(bytes < UInt64(underWay * 2))
     }

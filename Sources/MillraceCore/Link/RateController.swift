@@ -39,16 +39,13 @@ struct LinkReport {
 
 struct RateController {
     static let rateMin: Int64 = 16_000
-    /// 20 Mbit/s: half of the largest stream that is likely, with all the parity that it may take; and no flood on a slow way.
-    static let rateAtStart: Int64 = 2_500_000
+    /// 10 Mbit/s: a slice's share of a mini-block in half a millisecond, and no flood on a slow way.
+    static let rateAtStart: Int64 = 1_250_000
     /// A queue that stands this long in front of the way is too long.
     static let guardMin: Int64 = 25_000
     static let guardMax: Int64 = 100_000
     /// What may be under way whatever is known: half a second of a parent's half of the stream of 100,000 TPS.
     static let inFlightMin: Int64 = 262_144
-    /// While nothing says that the way is full: half a second of 8 Mbit/s, so that when a stream begins on a long way, feedback
-    /// comes in time.
-    static let inFlightOpen: Int64 = 524_288
     /// While a stream comes, feedback does every 20 to 100 ms, so this long without is a cut, and what was lost in it says
     /// nothing of rates. (Of a source that sends so little that 250 ms pass, nobody needs to know policers.)
     static let silenceMax: Int64 = 250_000
@@ -148,8 +145,10 @@ struct RateController {
     /// late or lost. It stops a sender whose datagrams go nowhere.
     var bytesInFlightMax: Int64 {
         let microseconds = min(roundTripLeast.microseconds, 2_000_000) + 250_000
-        let least = isLimited ? RateController.inFlightMin : RateController.inFlightOpen
-        return max(deliveredMost * microseconds / 1_000_000, least) + 65_536
+        // When a stream begins on a long way, its first feedback comes in time.
+        let opening =
+            isLimited ? 0 : RateController.rateAtStart * (microseconds - 230_000) / 1_000_000
+        return max(deliveredMost * microseconds / 1_000_000, opening, RateController.inFlightMin) + 65_536
     }
 
     private var target: Int64 {
