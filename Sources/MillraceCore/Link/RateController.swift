@@ -141,14 +141,14 @@ struct RateController {
 
     var roundTripLeast: Interval { .microseconds(roundTripBase.value ?? 250_000) }
 
-    /// Bytes that may be under way: what the way carries in a round trip and a quarter of a second, for feedback that is
-    /// late or lost. It stops a sender whose datagrams go nowhere.
+    /// Bytes that may be under way (Spec 55.4, rule 9): what the way carries in a round trip and a quarter of a second, for
+    /// feedback that is late or lost. It stops a sender whose datagrams go nowhere.
     var bytesInFlightMax: Int64 {
-        let microseconds = min(roundTripLeast.microseconds, 2_000_000) + 250_000
+        let roundTrip = min(roundTripLeast.microseconds, 2_000_000)
         // When a stream begins on a long way, its first feedback comes in time.
-        let opening =
-            isLimited ? 0 : RateController.rateAtStart * (microseconds - 230_000) / 1_000_000
-        return max(deliveredMost * microseconds / 1_000_000, opening, RateController.inFlightMin) + 65_536
+        let opening = isLimited ? 0 : RateController.rateAtStart * (roundTrip + 20_000) / 1_000_000
+        let carried = deliveredMost * (roundTrip + 250_000) / 1_000_000
+        return max(carried, opening, RateController.inFlightMin) + 65_536
     }
 
     private var target: Int64 {

@@ -74,7 +74,8 @@ extension Following {
 
     /// Looks at every height from the first gap to the settled tip, oldest first. Answers whether any is incomplete.
     func askForGaps(now: Instant) -> Bool {
-        guard next > 0 else { return joinBacklog(now: now) }
+        // Who has seen nothing yet starts with the first header that comes.
+        guard next > 0 else { return false }
         recoverOldest(now: now)
         balance(now: now)
         let last = min(max(settledTip, headerTip), next + Following.heightsAheadMax, gapLimit)
@@ -110,9 +111,6 @@ extension Following {
         }
         return isBehind
     }
-
-    /// A relay that has seen nothing yet has nothing to ask for; it starts with the first header that comes.
-    func joinBacklog(now: Instant) -> Bool { false }
 
     /// Asks for the data that neither comes by contract nor follows from parity (`balance`).
     func askForDeficit(_ record: SliceRecord, now: Instant) {
