@@ -43,6 +43,24 @@ import Testing
         #expect(replica.lags.dropFirst(20).allSatisfy { $0 < 25 })
     }
 
+    @Test func `datagrams leave and mini-blocks are told of before their share of the commitment is hashed`()
+        throws
+    {
+        let mesh = Mesh(seed: 1)
+        let sequencer = mesh.addSequencer()
+        let replica = mesh.addReplica("replica", parents: [sequencer])
+        mesh.run(for: .milliseconds(200))
+        try mesh.run(heights: 210)
+        try mesh.finish()
+        expectAllEqual(mesh, [replica])
+        #expect(replica.core.statistics.commitmentsChecked == 3)
+        for node in [sequencer, replica] {
+            // Once for each height, but for the empty ones at the end.
+            #expect(node.flushes >= 205, "\(node.name)")
+            #expect(node.urgentAfterFlush == 0, "\(node.name)")
+        }
+    }
+
     @Test(arguments: [UInt64(2), 3])
     func `replicas behind relays keep up over lossy wires`(seed: UInt64) throws {
         let mesh = Mesh(seed: seed)

@@ -21,6 +21,9 @@ public struct OutgoingDatagram: BitwiseCopyable, Sendable {
 public enum CoreOutput: BitwiseCopyable, Sendable {
     case send(OutgoingDatagram)
     case event(CoreEvent)
+    /// All that others wait for has been handed out: let it leave before asking on. The next call of `nextOutput` does work that
+    /// can wait (a mini-block's share of the state commitment, a fifth to a third of what it takes in all).
+    case flush
 }
 
 /// Something a peer did that a correct peer does not do.

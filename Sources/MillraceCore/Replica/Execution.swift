@@ -21,6 +21,8 @@ final class Execution {
     /// The boundary frozen here and not yet compared; 0 when none.
     private var frozenHeight: UInt64 = 0
     private var leavesPerStep = 4_096
+    /// The height whose share of the commitment waits until others have what they wait for; 0 when none does.
+    private var owedHeight: UInt64 = 0
 
     init(state: State) {
         self.state = state
@@ -35,6 +37,7 @@ final class Execution {
         codec.change(to: .c0)
         // A run of empty mini-blocks may begin before the end of a window that was applied.
         for height in max(entry.firstHeight, state.height + 1)...entry.lastHeight {
+            keepUp()
             (diff.firstHeight, diff.lastHeight) = (height, height)
             do {
                 try decode(entry.slices)
@@ -43,15 +46,23 @@ final class Execution {
                 throw Undecodable(height: height)
             }
             codec.advance(past: diff, state: state)
-            reachBoundary(height)
+            owedHeight = height
         }
         return diff.transactions
+    }
+
+    /// The commitment's share of the height applied last, if it is still owed. Comes before the state changes again.
+    func keepUp() {
+        if owedHeight == 0 { return }
+        reachBoundary(owedHeight)
+        owedHeight = 0
     }
 
     /// Decodes and applies a complete window; answers its transactions. The state is at its start. Every window of a coarser
     /// cadence begins anew (Spec 30.2), so the codec may come from any cadence. Throws the height that does not decode.
     func apply(_ window: WindowEntry) throws(Undecodable) -> UInt64 {
         precondition(state.height + 1 == window.firstHeight, "a window begins where the state stands")
+        keepUp()
         join(window.slices)
         let bytes = joined
         do {
@@ -106,6 +117,7 @@ final class Execution {
 
     /// The commitment at the boundary the sequencer told of; nil when that boundary is not one of ours.
     func commitment(at told: SliceCommitment) -> Hash32? {
+        keepUp()
         // About a boundary before this replica began: nothing to compare with.
         guard told.height == frozenHeight else { return nil }
         // The signed one comes at most 95 mini-blocks after the boundary; hashing here is spread over fewer, so this
@@ -118,6 +130,7 @@ final class Execution {
 
     /// The commitment to the state as it stands. Hashes what is not hashed yet: not for every mini-block.
     func commitmentNow() -> Hash32 {
+        keepUp()
         commitment.finish()
         return commitment.commitmentNow()
     }

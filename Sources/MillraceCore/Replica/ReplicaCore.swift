@@ -35,6 +35,8 @@ public final class ReplicaCore: StreamCore {
     public private(set) var stopReason: StopReason?
     /// What the sequencer signed about the latest boundary, until it is compared.
     private var signed: SliceCommitment?
+    /// The last height's share of the commitment, which waits until it has been told that the height is applied.
+    private var upkeep = Upkeep.none
     private var appliesLeft = appliesPerTurn
     private var isDirty = true
     private var hasToldEnd = false
@@ -102,6 +104,7 @@ public final class ReplicaCore: StreamCore {
                 stop(.beyondRetention(height: following.next, floor: following.unavailableFloor))
             }
         }
+        if let end = following.endHeight, appliedHeight >= end { keepUp() }
         if isFinished, !hasToldEnd, let end = following.endHeight {
             hasToldEnd = true
             node.endpoint.emit(.streamEnded(height: end))
@@ -122,7 +125,8 @@ public final class ReplicaCore: StreamCore {
 
     private func apply(_ window: WindowEntry) {
         guard let header = window.firstHeader else { return }
-        if beginsElsewhere(header) { return }
+        keepUp()
+        if stopReason != nil || beginsElsewhere(header) { return }
         // It tells of a boundary before its first height, which is compared before the state moves on.
         signed = window.commitment ?? signed
         compare()
@@ -154,7 +158,8 @@ public final class ReplicaCore: StreamCore {
 
     private func apply(_ entry: HeightEntry) {
         guard let header = entry.firstHeader else { return }
-        if beginsElsewhere(header) { return }
+        keepUp()
+        if stopReason != nil || beginsElsewhere(header) { return }
         let first = max(entry.firstHeight, appliedHeight + 1)
         var transactions: UInt64 = 0
         do throws(Execution.Undecodable) {
@@ -179,7 +184,7 @@ public final class ReplicaCore: StreamCore {
         for record in entry.slices {
             if let told = record?.assembler.header.commitment { signed = told }
         }
-        compare()
+        if execution == nil { signed = nil } else { upkeep = .owed }
         windows?.applied(
             payloadBytes: payloadBytes, heights: heights, through: appliedHeight, now: node.endpoint.now)
         node.store.evictableThrough = appliedHeight
@@ -188,6 +193,14 @@ public final class ReplicaCore: StreamCore {
     }
 
     // MARK: Commitments
+
+    /// The commitment's share of the last height, if it is still owed.
+    private func keepUp() {
+        guard upkeep != .none else { return }
+        upkeep = .none
+        execution?.keepUp()
+        compare()
+    }
 
     /// Compares the boundary's commitment with the signed one, once both are known.
     private func compare() {
@@ -248,7 +261,16 @@ public final class ReplicaCore: StreamCore {
 
     public func nextOutput() -> CoreOutput? {
         if let output = node.endpoint.popOutput() { return output }
-        guard isDirty else { return nil }
+        if isDirty {
+            pump()
+            if let output = node.endpoint.popOutput() { return output }
+        }
+        if upkeep.isNext() { return .flush }
+        keepUp()
+        return node.endpoint.popOutput()
+    }
+
+    private func pump() {
         isDirty = false
         // What is asked for comes while this is applied.
         if stopReason == nil, let windows {
@@ -256,7 +278,6 @@ public final class ReplicaCore: StreamCore {
         }
         apply()
         node.pump()
-        return node.endpoint.popOutput()
     }
 
     public func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer {

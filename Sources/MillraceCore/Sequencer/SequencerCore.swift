@@ -52,6 +52,8 @@ public final class SequencerCore: StreamCore {
     /// Hashed, and not yet carried by a header.
     private var readyCommitment: SliceCommitment?
     private var leavesPerStep = 4_096
+    /// The last height's share of the commitment, which waits until its datagrams have left.
+    private var upkeep = Upkeep.none
     private var endHeight: UInt64?
     private var counts = (miniBlocks: UInt64(0), transactions: UInt64(0), payloadBytes: UInt64(0))
 
@@ -101,6 +103,7 @@ public final class SequencerCore: StreamCore {
         precondition(payloads == .carried, "payloads by reference have no diffs")
         node.endpoint.advance(to: now)
         isDirty = true
+        keepUp()
         payload.removeAll(keepingCapacity: true)
         var diff = diff
         codec.dropCostlyOperations(of: &diff, base: state)
@@ -123,6 +126,16 @@ public final class SequencerCore: StreamCore {
                     height: height, sealedAtMicroseconds: diff.sealedAtMicroseconds,
                     commitment: dueCommitment()))
         }
+        upkeep = .owed
+        try makeWindows(&diff)
+    }
+
+    /// The commitment's share of the last height, if it is still owed: a freeze at an EVM boundary, else some hashing. Comes
+    /// before the state changes again.
+    private func keepUp() {
+        guard upkeep != .none else { return }
+        upkeep = .none
+        let height = nextHeight - 1
         if height % Limits.miniBlocksPerEVMBlock == 0 {
             commitment.freeze()
             owedHeight = height
@@ -130,7 +143,6 @@ public final class SequencerCore: StreamCore {
         } else {
             commitment.advance(leaves: leavesPerStep)
         }
-        try makeWindows(&diff)
     }
 
     /// Hands a sealed mini-block on to the coarser cadences, and cuts a few slices of the windows that are made.
@@ -217,6 +229,7 @@ public final class SequencerCore: StreamCore {
             (diff.firstHeight, diff.lastHeight) = (nextHeight, nextHeight)
             try seal(diff, now: now)
         }
+        keepUp()
         (diff.firstHeight, diff.lastHeight) = (nextHeight, nextHeight)
         codec.encode(diff, base: state, into: &payload)
         try state.apply(diff)
@@ -323,6 +336,7 @@ public final class SequencerCore: StreamCore {
     /// The commitment to the state as it stands. Hashes what is not hashed yet: not for every mini-block.
     public func stateCommitment() -> Hash32 {
         // The one that is owed comes first, or the followers would never see it.
+        keepUp()
         commitment.finish()
         collectCommitment()
         return commitment.commitmentNow()
@@ -350,7 +364,16 @@ public final class SequencerCore: StreamCore {
 
     public func nextOutput() -> CoreOutput? {
         if let output = node.endpoint.popOutput() { return output }
-        guard isDirty else { return nil }
+        if isDirty {
+            pump()
+            if let output = node.endpoint.popOutput() { return output }
+        }
+        if upkeep.isNext() { return .flush }
+        keepUp()
+        return nil
+    }
+
+    private func pump() {
         isDirty = false
         // Somebody else signs with this key, or this stream was begun twice: its followers have stopped, or will.
         if !hasStopped, let proof = node.evidence.proof {
@@ -358,7 +381,6 @@ public final class SequencerCore: StreamCore {
             node.endpoint.emit(.stopped(.equivocation(height: proof.height)))
         }
         node.pump()
-        return node.endpoint.popOutput()
     }
 
     public func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer {

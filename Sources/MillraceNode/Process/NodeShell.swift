@@ -58,6 +58,7 @@ public final class NodeShell {
                 }
                 core.release(datagram.buffer)
             case .event(let event): onEvent(event)
+            case .flush: socket.flush()
             }
         }
         isDraining = false

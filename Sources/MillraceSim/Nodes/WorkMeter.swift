@@ -2,8 +2,9 @@
 /// itself does that work. The clock belongs to whoever calls: nanoseconds of processor time of this thread.
 ///
 /// Encoding is the sequencer's seal; receiving is what a replica's core does with a datagram (open, hash, place); applying is
-/// what a replica then does per transaction (recover, decode, write, its share of the commitment); sending is a relay's turn
-/// per datagram (frame, seal). System calls are no part of a simulation and come on top.
+/// what a replica then does per transaction (recover, decode, write); upkeep is what a replica does when it has told so (its
+/// share of the commitment); sending is a relay's turn per datagram (frame, seal). System calls are no part of a simulation and
+/// come on top.
 
 import MillraceCore
 
@@ -12,6 +13,7 @@ public final class WorkMeter {
     private(set) var encode = Sum()
     private(set) var receive = Sum()
     private(set) var apply = Sum()
+    private(set) var upkeep = Sum()
     private(set) var send = Sum()
 
     struct Sum {
@@ -35,12 +37,19 @@ public final class WorkMeter {
         receive.count &+= 1
     }
 
-    /// A node's outputs were taken: `sent` datagrams, and the `transactions` of what it applied.
-    func noteDrained(since begin: UInt64, by role: NodeRole, sent: Int64, transactions: Int64) {
-        let took = clock() &- begin
+    /// A node's outputs were taken: `sent` datagrams, and the `transactions` of what it applied; its upkeep, if there was any,
+    /// came last.
+    func noteDrained(
+        since begin: UInt64, upkeepSince upkeepBegins: UInt64?, by role: NodeRole, sent: Int64,
+        transactions: Int64
+    ) {
+        let now = clock()
+        let took = (upkeepBegins ?? now) &- begin
         if role == .replica {
             apply.nanoseconds &+= took
             apply.count &+= UInt64(max(transactions, 0))
+            upkeep.nanoseconds &+= now &- (upkeepBegins ?? now)
+            upkeep.count &+= UInt64(max(transactions, 0))
         } else if role == .relay, sent > 0 {
             send.nanoseconds &+= took
             send.count &+= UInt64(sent)
@@ -52,6 +61,7 @@ public final class WorkMeter {
         var model = ProcessorModel()
         if let each = encode.each { model.encodeNanoseconds = each }
         if let each = apply.each { model.applyNanoseconds = each }
+        if let each = upkeep.each { model.upkeepNanoseconds = each }
         if let each = receive.each { model.receiveNanoseconds = each + systemReceive }
         if let each = send.each { model.sendNanoseconds = each + systemSend }
         return model

@@ -55,6 +55,7 @@ extension Simulation {
         sealedAt.append(now)
         let done = work(sequencer, Int64(transactions) * sequencer.processor.encodeNanoseconds)
         drain(sequencer, at: done)
+        _ = work(sequencer, Int64(transactions) * sequencer.processor.upkeepNanoseconds)
         queue.push(
             Event(
                 at: now + UInt64(Simulation.sealInterval.nanoseconds), node: sequencer.index, kind: .seal))

@@ -457,6 +457,7 @@ public final class Simulation {
 
     private func drain(_ node: SimNode, _ core: any StreamCore, at time: UInt64) {
         let begin = meter?.now
+        var upkeepBegins: UInt64?
         var sent: Int64 = 0
         var applied: Int64 = 0
         while let output = core.nextOutput() {
@@ -466,12 +467,17 @@ public final class Simulation {
                 sent += 1
             case .event(let event):
                 note(event, of: node, at: time, &applied)
+            case .flush: upkeepBegins = meter?.now
             }
         }
-        if let begin { meter?.noteDrained(since: begin, by: node.role, sent: sent, transactions: applied) }
+        if let begin {
+            meter?.noteDrained(
+                since: begin, upkeepSince: upkeepBegins, by: node.role, sent: sent, transactions: applied)
+        }
         if sent > 0 || applied > 0 {
             // The processor is taken until the last of it has left.
-            let cost = sent * node.processor.sendNanoseconds + applied * node.processor.applyNanoseconds
+            let each = node.processor.applyNanoseconds + node.processor.upkeepNanoseconds
+            let cost = sent * node.processor.sendNanoseconds + applied * each
             node.busyUntil = max(node.busyUntil, time) + UInt64(cost)
             node.busyNanoseconds &+= UInt64(cost)
         }
@@ -488,9 +494,11 @@ public final class Simulation {
             for height in block.firstHeight...block.lastHeight { count += transactions(at: height) }
             let isByValues =
                 sizes?.isByValues(block.cadence, endingAt: block.lastHeight) ?? (block.cadence >= .quarter)
+            // The upkeep of those before comes first.
+            let upkeep = applied * node.processor.upkeepNanoseconds
             applied += isByValues ? count / ProcessorModel.valuesShare : count
             node.appliedHeight = block.lastHeight
-            let done = time + UInt64(applied * node.processor.applyNanoseconds)
+            let done = time + UInt64(applied * node.processor.applyNanoseconds + upkeep)
             let sealed =
                 Int(block.lastHeight) - 1 < sealedAt.count ? sealedAt[Int(block.lastHeight) - 1] : now
             let lag = Int64(clamping: done) - Int64(clamping: sealed)

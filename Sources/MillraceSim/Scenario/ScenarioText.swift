@@ -256,7 +256,7 @@ extension Scenario {
             }
             group.processor = .unlimited
         } else if let costs = try section.section("processor") {
-            try costs.only(["receiveNs", "sendNs", "applyNs", "encodeNs"])
+            try costs.only(["receiveNs", "sendNs", "applyNs", "encodeNs", "upkeepNs"])
             let range = 0...1_000_000_000
             var model = ProcessorModel()
             model.receiveNanoseconds =
@@ -267,6 +267,8 @@ extension Scenario {
                 try costs.integer("applyNs", range).map { Int64($0) } ?? model.applyNanoseconds
             model.encodeNanoseconds =
                 try costs.integer("encodeNs", range).map { Int64($0) } ?? model.encodeNanoseconds
+            model.upkeepNanoseconds =
+                try costs.integer("upkeepNs", range).map { Int64($0) } ?? model.upkeepNanoseconds
             group.processor = model
         }
         return group

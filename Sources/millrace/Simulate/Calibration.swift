@@ -61,14 +61,14 @@ enum Calibration {
 }
 
 extension ProcessorModel {
-    /// `receiveNs=4000,sendNs=2500,applyNs=2800,encodeNs=2900` (those left out keep their defaults), or `unlimited`.
+    /// `receiveNs=4000,sendNs=2500,applyNs=2200,encodeNs=2300,upkeepNs=600` (those left out keep their defaults), or `unlimited`.
     init(text: String) throws {
         if text == "unlimited" {
             self = .unlimited
             return
         }
         self.init()
-        let names = ["receiveNs", "sendNs", "applyNs", "encodeNs"]
+        let names = ["receiveNs", "sendNs", "applyNs", "encodeNs", "upkeepNs"]
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let halves = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = String(halves[0].filter { $0 != " " })
@@ -88,12 +88,14 @@ extension ProcessorModel {
             case "receiveNs": receiveNanoseconds = value
             case "sendNs": sendNanoseconds = value
             case "applyNs": applyNanoseconds = value
-            default: encodeNanoseconds = value
+            case "encodeNs": encodeNanoseconds = value
+            default: upkeepNanoseconds = value
             }
         }
     }
 
     var text: String {
-        "receiveNs=\(receiveNanoseconds),sendNs=\(sendNanoseconds),applyNs=\(applyNanoseconds),encodeNs=\(encodeNanoseconds)"
+        "receiveNs=\(receiveNanoseconds),sendNs=\(sendNanoseconds),applyNs=\(applyNanoseconds),"
+            + "encodeNs=\(encodeNanoseconds),upkeepNs=\(upkeepNanoseconds)"
     }
 }

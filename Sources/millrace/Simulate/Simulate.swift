@@ -51,15 +51,13 @@ struct SimulateCommand: ParsableCommand {
     @Option(
         help:
             """
-            What work costs every node: receiveNs=4000,sendNs=2500,applyNs=2800,encodeNs=2900, unlimited, or this-machine \
-            (measured first; its runs equal no other machine's).
+            What work costs every node: receiveNs=4000,sendNs=2500,applyNs=2200,encodeNs=2300,upkeepNs=600, unlimited, or \
+            this-machine (measured first; its runs equal no other machine's).
             """
     )
     var processor: String?
     @Flag(help: "Measure what that work costs here, and print it for --processor and for scenarios.")
     var calibrate = false
-    @Option(help: .hidden) var encodeNs: Int64?
-    @Option(help: .hidden) var applyNs: Int64?
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -89,11 +87,6 @@ struct SimulateCommand: ParsableCommand {
                 processor == "this-machine"
                 ? try Calibration.measure(planned.workload) : try ProcessorModel(text: processor)
             for i in planned.groups.indices { planned.groups[i].processor = model }
-        }
-        // What a transaction costs the machine that is compared with (Tests/Validate/network).
-        for i in planned.groups.indices {
-            if let encodeNs { planned.groups[i].processor.encodeNanoseconds = encodeNs }
-            if let applyNs { planned.groups[i].processor.applyNanoseconds = applyNs }
         }
         if pcapngNode != nil, pcapng == nil { throw Failure(.usage, "--pcapng-node needs --pcapng FILE") }
         let captured = try pcapng.map { try CaptureFile(path: $0, node: pcapngNode) }
@@ -128,12 +121,13 @@ extension SimulateCommand {
                 ("sendNs", .integer(model.sendNanoseconds)),
                 ("applyNs", .integer(model.applyNanoseconds)),
                 ("encodeNs", .integer(model.encodeNanoseconds)),
+                ("upkeepNs", .integer(model.upkeepNanoseconds)),
                 ("processor", .string(model.text)),
             ]),
             [
                 "a datagram received \(model.receiveNanoseconds) ns, sent \(model.sendNanoseconds) ns; "
                     + "a transaction of \(spec.text) encoded \(model.encodeNanoseconds) ns, applied "
-                    + "\(model.applyNanoseconds) ns",
+                    + "\(model.applyNanoseconds) ns, and its share of the commitment at either \(model.upkeepNanoseconds) ns",
                 "  --processor \(model.text)",
                 "  processor = { \(model.text.replacing("=", with: " = ").replacing(",", with: ", ")) }",
             ].joined(separator: "\n"))

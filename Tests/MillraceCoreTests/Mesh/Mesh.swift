@@ -18,6 +18,9 @@ final class Mesh {
         var events: [CoreEvent] = []
         /// Lags of applied mini-blocks in milliseconds of virtual time.
         var lags: [Double] = []
+        /// How often it said that the rest can wait, and what came after all the same: datagrams and applied mini-blocks.
+        fileprivate(set) var flushes = 0
+        fileprivate(set) var urgentAfterFlush = 0
         /// Its clock stands so far from the mesh's.
         var clockOffset = Interval.zero
         /// It does not run: datagrams wait for it, and its timers.
@@ -268,9 +271,11 @@ final class Mesh {
 
     private func drain(_ node: Node) {
         if node.isPaused { return }
+        var hasFlushed = false
         while let output = node.core.nextOutput() {
             switch output {
             case .send(let datagram):
+                if hasFlushed { node.urgentAfterFlush += 1 }
                 var bytes = Array(node.core.bytes(of: datagram.buffer).prefix(datagram.count))
                 node.core.release(datagram.buffer)
                 node.tamper?(&bytes)
@@ -278,8 +283,12 @@ final class Mesh {
             case .event(let event):
                 node.events.append(event)
                 if case .applied(let block) = event {
+                    if hasFlushed { node.urgentAfterFlush += 1 }
                     node.lags.append(Double(wallClock - block.sealedAtMicroseconds) / 1_000)
                 }
+            case .flush:
+                node.flushes += 1
+                hasFlushed = true
             }
         }
     }
