@@ -88,9 +88,8 @@ public struct HeaderTerms: Hashable, Sendable, BitwiseCopyable {
     public static let none = HeaderTerms()
     @inlinable public var isEmpty: Bool { !atOnce && sumEvery == 0 }
 
-    /// The flags of SUBSCRIBE: bit 0 at once, bits 1 and 2 the sums.
+    /// The lower flags of SUBSCRIBE: bit 0 at once, bits 1 and 2 the sums.
     var flags: UInt8 { (atOnce ? 1 : 0) | (sumEvery == 4 ? 3 : sumEvery) << 1 }
-    static let flagsMax: UInt8 = 7
     init(flags: UInt8) {
         self.init(atOnce: flags & 1 == 1, sumEvery: flags >> 1 & 3 == 3 ? 4 : flags >> 1 & 3)
     }
@@ -107,10 +106,13 @@ public struct ContractTerms: Hashable, Sendable, BitwiseCopyable {
     public var leaseMilliseconds: UInt32
     /// What the child's link can spare for this parent; 0 when the child does not know.
     public var budgetKilobitsPerSecond: UInt32
+    /// Of the parity stripes only those are wanted that a slice of its size has by `StripeSet.sparing`: from a child that does
+    /// not know yet how large slices are.
+    public var sparesParity: Bool
     @inlinable public init(
         serial: UInt32, cadence: Cadence = .c0, stripes: StripeSet, headers: HeaderTerms,
         leaseMilliseconds: UInt32,
-        budgetKilobitsPerSecond: UInt32 = 0
+        budgetKilobitsPerSecond: UInt32 = 0, sparesParity: Bool = false
     ) {
         self.serial = serial
         self.cadence = cadence
@@ -118,7 +120,12 @@ public struct ContractTerms: Hashable, Sendable, BitwiseCopyable {
         self.headers = headers
         self.leaseMilliseconds = leaseMilliseconds
         self.budgetKilobitsPerSecond = budgetKilobitsPerSecond
+        self.sparesParity = sparesParity
     }
+
+    /// Bits 0 to 2 are the headers', bit 3 says that parity is spared.
+    var flags: UInt8 { headers.flags | (sparesParity ? 8 : 0) }
+    static let flagsMax: UInt8 = 15
 }
 
 /// One alternative parent in a refusal: where it is and who it is.

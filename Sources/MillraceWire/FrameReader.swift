@@ -208,14 +208,14 @@ public struct FrameReader: ~Escapable {
     private mutating func terms() throws(ByteError) -> ContractTerms {
         let serial = try u32Varint()
         let cadence = try cadence()
-        let flags = try flags(atMost: HeaderTerms.flagsMax)
+        let flags = try flags(atMost: ContractTerms.flagsMax)
         let stripes = try stripes()
         let lease = try u32Varint()
         guard lease <= FrameLimits.leaseMillisecondsMax else { throw outOfRange() }
         return ContractTerms(
             serial: serial, cadence: cadence, stripes: stripes, headers: HeaderTerms(flags: flags),
             leaseMilliseconds: lease,
-            budgetKilobitsPerSecond: try u32Varint())
+            budgetKilobitsPerSecond: try u32Varint(), sparesParity: flags & 8 != 0)
     }
 
     @_lifetime(self: copy self)

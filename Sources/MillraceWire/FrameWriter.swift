@@ -282,7 +282,7 @@ public struct FrameWriter {
         precondition(terms.leaseMilliseconds <= FrameLimits.leaseMillisecondsMax)
         put(varint: UInt64(terms.serial))
         put(terms.cadence)
-        put(terms.headers.flags)
+        put(terms.flags)
         put(terms.stripes)
         put(varint: UInt64(terms.leaseMilliseconds))
         put(varint: UInt64(terms.budgetKilobitsPerSecond))

@@ -23,6 +23,13 @@ public struct StripeSet: Hashable, Sendable, BitwiseCopyable {
         return StripeSet(bits: data | parity << 32)
     }
 
+    /// What a contract that spares parity is for, of a slice of `dataCount` data shreds: these, and a third as many parity
+    /// shreds, rounded up (Spec 60.4, rule 9).
+    @inlinable public static func sparing(dataCount: Int) -> StripeSet {
+        let data = min(max(dataCount, 0), dataStripesMax)
+        return StripeSet.shreds(dataCount: dataStripesMax, parityCount: (data + 2) / 3)
+    }
+
     @inlinable public var isEmpty: Bool { bits == 0 }
     @inlinable public var count: Int { bits.nonzeroBitCount }
     /// The lowest stripe in the set; nil when it is empty.

@@ -203,6 +203,27 @@ import Testing
         expectAllEqual(mesh, [replica])
     }
 
+    @Test
+    func `who does not know the stream yet is sent a third of parity on a long way, whatever slices are`()
+        throws
+    {
+        let mesh = Mesh(seed: 43)
+        mesh.parameters = WireParameters(delay: .milliseconds(150))
+        let sequencer = mesh.addSequencer(parityCount: 8)
+        let replica = mesh.addReplica("replica", parents: [sequencer])
+        mesh.run(for: .seconds(2))
+        // Losses are known 24 heights after the first has come, and what follows from them a round trip later.
+        try mesh.run(heights: 40)
+        mesh.run(for: .milliseconds(200))
+        let received = replica.core.statistics.received
+        #expect(received.payload > 0)
+        #expect(received.parity * 100 >= received.payload * 33)
+        // Slices are of few shreds, and a third is rounded up.
+        #expect(received.parity * 100 <= received.payload * 55)
+        try mesh.finish(settle: .seconds(5))
+        expectAllEqual(mesh, [replica])
+    }
+
     @Test func `long and lossy: 300 ms of round trip and 5 % loss`() throws {
         let mesh = Mesh(seed: 41)
         let sequencer = mesh.addSequencer(parityCount: 12)

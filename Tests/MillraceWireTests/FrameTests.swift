@@ -38,8 +38,12 @@ private let terms = ContractTerms(
     serial: 9, stripes: StripeSet(bits: 0x0003_5555_5555), headers: HeaderTerms(atOnce: true, sumEvery: 4),
     leaseMilliseconds: 10_000,
     budgetKilobitsPerSecond: 25_000)
+private let sparingTerms = ContractTerms(
+    serial: 2, stripes: StripeSet(bits: 0x003F_5555_5555), headers: HeaderTerms(atOnce: true, sumEvery: 1),
+    leaseMilliseconds: 10_000, sparesParity: true)
 private let controlFrames: [(name: String, frame: Frame)] = [
     ("subscribe", .subscribe(terms)),
+    ("subscribe-sparing", .subscribe(sparingTerms)),
     ("accept", .accept(terms)),
     ("unsubscribe", .unsubscribe(serial: 10, cadence: .c0)),
     ("repair", .repair(request: 513, key, StripeSet(bits: 0b1011), withHeader: true)),
@@ -185,6 +189,10 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         #expect(StripeSet.shreds(dataCount: 27, parityCount: 4).count == 31)
         #expect(StripeSet.shreds(dataCount: 32, parityCount: 16) == .all)
         #expect(StripeSet.shreds(dataCount: 99, parityCount: -1) == .allData)
+        #expect(StripeSet.sparing(dataCount: 9) == StripeSet.shreds(dataCount: 32, parityCount: 3))
+        #expect(StripeSet.sparing(dataCount: 10) == StripeSet.shreds(dataCount: 32, parityCount: 4))
+        #expect(StripeSet.sparing(dataCount: 0) == .allData)
+        #expect(StripeSet.sparing(dataCount: 99).parity.count == 11)
         #expect(StripeSet(bits: .max).count == 48)
         var set = StripeSet(bits: 0b10110)
         #expect(set.prefix(2) == StripeSet(bits: 0b110))
@@ -321,7 +329,7 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         try write("place-far", "outOfRange", "nine hops", [0x13, 9, 0, 0], frames: 0)
         try write("header-sum-length", "outOfRange", "a sum of headers of no bytes", [0x0F, 0, 0], frames: 0)
         try write(
-            "subscribe-flags", "outOfRange", "contract flags 8", [0x04, 1, 0, 8, 0, 0, 0, 0, 0, 0, 1, 1],
+            "subscribe-flags", "outOfRange", "contract flags 16", [0x04, 1, 0, 16, 0, 0, 0, 0, 0, 0, 1, 1],
             frames: 0)
         try write("header-length", "outOfRange", "a header of no bytes", [0x01, 0, 0], frames: 0)
         try write(

@@ -47,6 +47,8 @@ struct ParentLink {
     var renewAt: Instant = .zero
     var subscribeAttempts = 0
     var stripes = StripeSet.empty
+    /// And of parity only what `StripeSet.sparing` says.
+    var sparesParity = false
     var headers = HeaderTerms.none
 
     // Forged, or of another history?

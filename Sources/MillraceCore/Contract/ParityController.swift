@@ -62,11 +62,16 @@ struct ParityController {
     static let failsWithin = Interval.seconds(10)
     static let triesEvery = Interval.seconds(2)
 
-    /// What is bought before losses are known, where a repair takes so long that ignorance is dearer; and for how long.
-    static let prudentStripes = 3
+    /// What is bought before losses are known, where a repair takes so long that ignorance is dearer; and for how long. Of small
+    /// slices it is a third (`sparesParity`): how large they are is not known either, and a line may have little to spare.
+    static let prudentStripes = 6
     static let prudentRoundTrip = Interval.milliseconds(200)
     static let prudentTime = Interval.seconds(2)
     private(set) var isPrudent = false
+    /// `stripes` is bought for slices of any size. Whoever configured more than one gets at least that of each.
+    var sparesParity: Bool { isPrudent && !isDecided && floor <= 1 }
+    /// Data shreds of the slice noted last; those of 100,000 swaps per second before that.
+    private var dataCount = 9
     private var prudentUntil: Instant?
 
     init(floor: Int) {
@@ -88,6 +93,7 @@ struct ParityController {
         self.missing += missing
         missingSquares += missing * missing
         dataCount16 += (dataCount * 16 - dataCount16) / 16
+        self.dataCount = dataCount
     }
 
     /// The queue in front of the link is long when it takes this much time.
@@ -101,18 +107,23 @@ struct ParityController {
         guard now >= decideAt else { return false }
         if isFull, stripes > 0 {
             decideAt = now + ParityController.decideInterval
+            endSparing()
             isPrudent = false
             return shed(to: stripes / 2, now: now)
         }
         guard expected >= ParityController.sampleMin else { return false }
         let isFirst = !isDecided
+        let spared = sparesParity
+        endSparing()
         isDecided = true
         decideAt = now + ParityController.decideInterval
         let loss = missing * 65_536 / expected
         let dispersion = measuredDispersion16
         (slices, expected, missing, missingSquares) = (0, 0, 0, 0)
-        if loss > ParityController.outage65536 { return false }
-        if isFull || queued > ParityController.queueDelay { return shed(to: max(stripes - 1, 0), now: now) }
+        if loss > ParityController.outage65536 { return spared }
+        if isFull || queued > ParityController.queueDelay {
+            return shed(to: max(stripes - 1, 0), now: now) || spared
+        }
         wasFull = false
         loss65536 += (loss - loss65536) / (isFirst ? 1 : loss > loss65536 ? 2 : 8)
         isLossy = loss65536 >= ParityController.noise65536 / (isLossy ? 4 : 1)
@@ -136,7 +147,7 @@ struct ParityController {
                 isPrudent = false
                 let isChanged = stripes != wanted
                 stripes = wanted
-                return isChanged
+                return isChanged || spared
             }
         }
         if wanted > stripes {
@@ -145,10 +156,15 @@ struct ParityController {
             return true
         }
         quiet = wanted < stripes ? quiet + 1 : 0
-        guard quiet >= ParityController.patience else { return false }
+        guard quiet >= ParityController.patience else { return spared }
         quiet = 0
         stripes -= 1
         return true
+    }
+
+    /// From here on `stripes` is for slices as large as they are.
+    private mutating func endSparing() {
+        if sparesParity { stripes = max(min(stripes, (dataCount + 2) / 3), floor) }
     }
 
     /// The line is full.

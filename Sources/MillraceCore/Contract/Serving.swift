@@ -178,7 +178,9 @@ final class Serving {
             key: record.key, shreds: owed.data, withHeader: withHeader && child.terms.headers.atOnce,
             withSum: withSum && misconduct?.givesHeader(of: record.key) ?? true, request: nil)
         for _ in 0..<(misconduct?.copies ?? 1) { queue(work, for: child) }
-        let spare = owed.parity
+        let spare =
+            child.terms.sparesParity
+            ? owed.parity.intersection(.sparing(dataCount: record.dataCount)) : owed.parity
         if !spare.isEmpty { queueParity(spare, of: record.key, for: child) }
         return isQueued || work.count > 0 || !spare.isEmpty
     }

@@ -134,13 +134,16 @@ extension Following {
             + UInt64(max(roundTrip.nanoseconds / Limits.miniBlockInterval.nanoseconds, 0))
         for i in parents.indices {
             let stripes = stripes(of: i, under: fresh)
+            let sparesParity = parity.sparesParity && !parents[i].isOnTrial
             if parents[i].stripes == stripes, parents[i].headers == fresh.headers[i],
+                parents[i].sparesParity == sparesParity,
                 parents[i].acceptedSerial == parents[i].serial || !parents[i].isConnected
             {
                 continue
             }
             parents[i].stripes = stripes
             parents[i].headers = fresh.headers[i]
+            parents[i].sparesParity = sparesParity
             parents[i].serial &+= 1
             parents[i].subscribeAttempts = 0
             parents[i].resetDebt()
@@ -157,7 +160,7 @@ extension Following {
         let terms = ContractTerms(
             serial: parents[i].serial, stripes: parents[i].stripes, headers: parents[i].headers,
             leaseMilliseconds: ParentLink.leaseMilliseconds,
-            budgetKilobitsPerSecond: budget(of: i, now: now))
+            budgetKilobitsPerSecond: budget(of: i, now: now), sparesParity: parents[i].sparesParity)
         endpoint.send(.subscribe(terms), to: peer)
         parents[i].askedAt = now
         parents[i].subscribeAttempts = min(parents[i].subscribeAttempts + 1, 16)

@@ -126,10 +126,15 @@ extension Following {
         guard parents[i].isUsable, leastDataCount > 0 else { return 0 }
         var owed = 0
         for stripe in 0..<leastDataCount where parents[i].stripes.contains(stripe) { owed += 1 }
-        for j in 0..<parityMade where parents[i].stripes.contains(WireLimits.firstParityStripe + j) {
-            owed += 1
-        }
+        let made = parents[i].sparesParity ? min(parityMade, (leastDataCount + 2) / 3) : parityMade
+        for j in 0..<made where parents[i].stripes.contains(WireLimits.firstParityStripe + j) { owed += 1 }
         return owed
+    }
+
+    /// A slice's shreds that contracts are for.
+    func shredsBought(_ record: SliceRecord) -> StripeSet {
+        parity.sparesParity
+            ? record.shreds.intersection(.sparing(dataCount: record.dataCount)) : record.shreds
     }
 
     /// Since when who owes what.

@@ -262,7 +262,7 @@ extension Following {
         }
         var owed = StripeSet.empty
         if !record.isBacklog, now - max(record.firstSeenAt, record.lastShredAt) < .milliseconds(500) {
-            var rest = record.shreds.subtracting(record.have)
+            var rest = shredsBought(record).subtracting(record.have)
             while let stripe = rest.popFirst() {
                 let owner = Int(plan.owner[stripe])
                 guard owner >= 0, parents[owner].isUsable, late >> UInt64(owner) & 1 == 0 else { continue }
@@ -278,8 +278,9 @@ extension Following {
     private func parityToCome(slices: Int, like record: SliceRecord) -> Int {
         let header = record.assembler.header
         var bought = 0
-        for j in 0..<min(Int(header.parityCount), StripeSet.parityStripesMax) {
-            let owner = Int(plan.owner[WireLimits.firstParityStripe + j])
+        var rest = shredsBought(record).parity
+        while let stripe = rest.popFirst() {
+            let owner = Int(plan.owner[stripe])
             // A parent that has not yet answered gives nothing for a round trip.
             if owner >= 0, parents[owner].isUsable, late >> UInt64(owner) & 1 == 0,
                 parents[owner].acceptedSerial == parents[owner].serial

@@ -70,8 +70,10 @@ func frameSamples() -> [[UInt8]] {
         serial: 3, cadence: .c0, stripes: .allData, headers: HeaderTerms(atOnce: true, sumEvery: 2),
         leaseMilliseconds: 1_000,
         budgetKilobitsPerSecond: 5_000)
+    var sparing = terms
+    sparing.sparesParity = true
     let frames: [Frame] = [
-        .subscribe(terms), .accept(terms), .unsubscribe(serial: 9, cadence: .c1),
+        .subscribe(terms), .subscribe(sparing), .accept(terms), .unsubscribe(serial: 9, cadence: .c1),
         .repair(request: 5, key, StripeSet(bits: 0xF0F), withHeader: true),
         .miss(request: 5, StripeSet(bits: 1), header: false),
         .catchUp(request: 6, cadence: .c0, first: 1, count: 100),

@@ -112,3 +112,30 @@ private func decide(
     // And when there is room, it has what it needs in the end.
     #expect(decide(&parity, from: 200, count: 160) { _ in false }.last ?? 0 >= 2)
 }
+
+@Test(arguments: [(dataCount: 9, floor: 1, stripes: 3), (16, 0, 6), (27, 1, 6), (4, 1, 2), (4, 3, 6)])
+func `before losses are known, on a long way, parity is a third of a slice`(
+    dataCount: Int, floor: Int, stripes: Int
+) {
+    var parity = ParityController(floor: floor)
+    parity.begin(roundTrip: .milliseconds(100))
+    #expect(parity.stripes == floor && !parity.isPrudent)
+    parity.begin(roundTrip: .milliseconds(300))
+    #expect(parity.stripes == 6)
+    #expect(parity.sparesParity == (floor <= 1))
+    for _ in 0..<100 { parity.note(expected: 8, missing: 0, dataCount: dataCount) }
+    let isChanged = parity.decide(roundTrip: .milliseconds(300), queued: .zero, ceiling: 8, now: at(500))
+    // The terms change though the number may not.
+    #expect(isChanged == (floor <= 1))
+    #expect(parity.stripes == stripes)
+    #expect(!parity.sparesParity)
+}
+
+@Test func `a full line gives back half of what was bought in ignorance`() {
+    var parity = ParityController(floor: 1)
+    parity.begin(roundTrip: .milliseconds(300))
+    let isChanged = parity.decide(
+        roundTrip: .milliseconds(300), queued: .zero, isFull: true, ceiling: 8, now: at(500))
+    // Slices of nine are taken for granted: three stripes were bought of each.
+    #expect(isChanged && parity.stripes == 1 && !parity.sparesParity)
+}
