@@ -66,6 +66,11 @@ final class Endpoint {
         return nil
     }
 
+    /// The next output, when that is a datagram.
+    func popDatagram() -> OutgoingDatagram? { events.isEmpty ? datagrams.popFirst() : nil }
+
+    var hasOutputs: Bool { !events.isEmpty || !datagrams.isEmpty }
+
     /// Room to report what happens to `count` mini-blocks.
     func hasRoomForEvents(_ count: Int) -> Bool { events.count + count <= events.capacity }
 

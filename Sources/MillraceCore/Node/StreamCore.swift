@@ -16,6 +16,9 @@ public protocol StreamCore: AnyObject {
     /// When `handleTimeout` is due; nil when only a datagram can change anything. May be in the past: then at once.
     var nextDeadline: Instant? { get }
     func nextOutput() -> CoreOutput?
+    /// The next output, when that is a datagram; nil when it is an event, or when there is none. For shells that send many: an
+    /// output of any kind is twice the size. A core may leave all of them to `nextOutput`.
+    func nextDatagram() -> OutgoingDatagram?
     /// The bytes of an outgoing datagram's buffer (its first `count` are the datagram), until it is released.
     func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer
     func release(_ handle: BufferHandle)
@@ -30,6 +33,7 @@ public protocol StreamCore: AnyObject {
 }
 
 extension StreamCore {
+    public func nextDatagram() -> OutgoingDatagram? { nil }
     public var anchors: [PeerRecord] { [] }
     public var evidence: [UInt8]? { nil }
 }

@@ -60,15 +60,24 @@ public final class RelayCore: StreamCore {
     }
 
     public func nextOutput() -> CoreOutput? {
-        if let output = node.endpoint.popOutput() { return output }
-        guard isDirty else { return nil }
+        pump()
+        return node.endpoint.popOutput()
+    }
+
+    public func nextDatagram() -> OutgoingDatagram? {
+        pump()
+        return node.endpoint.popDatagram()
+    }
+
+    /// Makes outputs of what has changed, once those from before are gone.
+    private func pump() {
+        guard isDirty, !node.endpoint.hasOutputs else { return }
         isDirty = false
         if !hasStopped, let height = node.following?.equivocationAt {
             hasStopped = true
             node.endpoint.emit(.stopped(.equivocation(height: height)))
         }
         node.pump()
-        return node.endpoint.popOutput()
     }
 
     public func bytes(of handle: BufferHandle) -> UnsafeMutableRawBufferPointer {

@@ -260,17 +260,21 @@ public final class ReplicaCore: StreamCore {
     }
 
     public func nextOutput() -> CoreOutput? {
+        pump()
         if let output = node.endpoint.popOutput() { return output }
-        if isDirty {
-            pump()
-            if let output = node.endpoint.popOutput() { return output }
-        }
         if upkeep.isNext() { return .flush }
         keepUp()
         return node.endpoint.popOutput()
     }
 
+    public func nextDatagram() -> OutgoingDatagram? {
+        pump()
+        return node.endpoint.popDatagram()
+    }
+
+    /// Makes outputs of what has changed, once those from before are gone.
     private func pump() {
+        guard isDirty, !node.endpoint.hasOutputs else { return }
         isDirty = false
         // What is asked for comes while this is applied.
         if stopReason == nil, let windows {

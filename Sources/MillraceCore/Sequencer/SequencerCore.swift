@@ -363,17 +363,21 @@ public final class SequencerCore: StreamCore {
     public var nextDeadline: Instant? { node.nextDeadline }
 
     public func nextOutput() -> CoreOutput? {
+        pump()
         if let output = node.endpoint.popOutput() { return output }
-        if isDirty {
-            pump()
-            if let output = node.endpoint.popOutput() { return output }
-        }
         if upkeep.isNext() { return .flush }
         keepUp()
         return nil
     }
 
+    public func nextDatagram() -> OutgoingDatagram? {
+        pump()
+        return node.endpoint.popDatagram()
+    }
+
+    /// Makes outputs of what has changed, once those from before are gone.
     private func pump() {
+        guard isDirty, !node.endpoint.hasOutputs else { return }
         isDirty = false
         // Somebody else signs with this key, or this stream was begun twice: its followers have stopped, or will.
         if !hasStopped, let proof = node.evidence.proof {

@@ -460,7 +460,13 @@ public final class Simulation {
         var upkeepBegins: UInt64?
         var sent: Int64 = 0
         var applied: Int64 = 0
-        while let output = core.nextOutput() {
+        while true {
+            if let datagram = core.nextDatagram() {
+                send(datagram, of: node, core, at: time + UInt64(sent * node.processor.sendNanoseconds))
+                sent += 1
+                continue
+            }
+            guard let output = core.nextOutput() else { break }
             switch output {
             case .send(let datagram):
                 send(datagram, of: node, core, at: time + UInt64(sent * node.processor.sendNanoseconds))
