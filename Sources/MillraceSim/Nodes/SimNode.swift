@@ -31,6 +31,8 @@ final class SimNode {
     /// Both directions have a link at all: without one a datagram skips it.
     let hasDown: Bool
     let hasUp: Bool
+    /// The line down is plain (`LinkModel.isPlain`).
+    let isPlainDown: Bool
 
     /// The address others see; the port changes when a NAT forgets.
     var address: PeerAddress
@@ -114,6 +116,7 @@ final class SimNode {
         down = Line(index: index * 2 + 1, leg: .nodeDown, link.down, origin: origin, seed: seed)
         hasUp = link.up != LinkParameters()
         hasDown = link.down != LinkParameters()
+        isPlainDown = down.model.isPlain
         address = SimNode.address(of: index, port: SimNode.firstPort)
     }
 
@@ -123,11 +126,11 @@ final class SimNode {
         return shared
     }
 
-    /// Sends a datagram through the line down; nil when that serves flows in turn and cannot say at once. Not inlined: only from
-    /// here does the compiler see that the line need not be counted up and down for each datagram.
+    /// When a datagram that enters the line down now is through; nil: never. Asks for a plain line. Not inlined: only from here
+    /// does the compiler see that the line need not be counted up and down for each datagram.
     @inline(never)
-    func passDown(bytes: Int, at now: UInt64) -> Passage? {
-        down.model.isFair ? nil : down.model.pass(bytes: bytes, now: Instant(nanoseconds: now))
+    func arrivalDown(bytes: Int, at now: UInt64) -> UInt64? {
+        down.model.arrival(bytes: bytes, now: Instant(nanoseconds: now))?.nanoseconds
     }
 
     static let firstPort: UInt16 = 4_000

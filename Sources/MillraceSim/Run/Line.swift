@@ -44,6 +44,13 @@ extension Simulation {
     @inline(__always)
     func enter(_ item: UInt32, _ line: Line, at time: UInt64) {
         let flight = flights[item]
+        if line.model.isPlain {
+            let now = Instant(nanoseconds: time)
+            guard let at = line.model.arrival(bytes: Int(flight.wireBytes), now: now) else {
+                return flights.give(item)
+            }
+            return goOn(item, line.leg, from: at.nanoseconds)
+        }
         if line.model.isFair { return offer(item, flight, line, at: time) }
         let passage = line.model.pass(bytes: Int(flight.wireBytes), now: Instant(nanoseconds: time))
         follow(item, passage, line.leg)
@@ -104,12 +111,17 @@ extension Simulation {
             }
         case .sharedUp: setOut(item, flight, at: time)
         case .sharedDown: queue.push(Event(at: time, item: item, node: flight.to, kind: .enter))
-        case .nodeDown:
-            if takesTurns[Int(flight.to)] {
-                nodes[Int(flight.to)].deliveries.insert(item, at: time)
-            } else {
-                queue.push(Event(at: time, item: item, node: flight.to, kind: .deliver))
-            }
+        case .nodeDown: comesThrough(item, nodes[Int(flight.to)], at: time)
+        }
+    }
+
+    /// A datagram will have come through its receiver's line at `time`.
+    @inline(__always)
+    func comesThrough(_ item: UInt32, _ node: SimNode, at time: UInt64) {
+        if takesTurns[Int(node.index)] {
+            node.deliveries.insert(item, at: time)
+        } else {
+            queue.push(Event(at: time, item: item, node: node.index, kind: .deliver))
         }
     }
 

@@ -252,7 +252,9 @@ public final class Simulation {
             trace.fold(UInt64(event.kind.rawValue) << 32 | UInt64(event.node))
             switch event.kind {
             case .arrive: arrive(event.item)
-            case .deliver: deliver(event.item, to: nodes[Int(flights[event.item].to)])
+            case .deliver:
+                let node = nodes[Int(flights[event.item].to)]
+                deliver(event.item, to: node, node.core)
             case .share: share(event.item)
             case .enter: enterLast(event.item, nodes[Int(flights[event.item].to)])
             case .serve: serve(line(event.item))
@@ -323,17 +325,19 @@ public final class Simulation {
 
     /// A datagram reaches its receiver's own line.
     func enterLast(_ item: UInt32, _ node: SimNode) {
-        guard node.hasDown else { return deliver(item, to: node) }
-        if let passage = node.passDown(bytes: Int(flights[item].wireBytes), at: now) {
-            follow(item, passage, .nodeDown)
-        } else {
+        guard node.hasDown else { return deliver(item, to: node, node.core) }
+        if !node.isPlainDown {
             enter(item, node.down, at: now)
+        } else if let time = node.arrivalDown(bytes: Int(flights[item].wireBytes), at: now) {
+            comesThrough(item, node, at: time)
+        } else {
+            flights.give(item)
         }
         node.noteQueue(at: now)
     }
 
-    /// A datagram has come through the link.
-    func deliver(_ item: UInt32, to node: SimNode) {
+    /// A datagram has come through the link. `core` is the node's: one that takes turns holds it for a whole turn.
+    func deliver(_ item: UInt32, to node: SimNode, _ core: (any StreamCore)?) {
         let flight = flights[item]
         node.arrived(flight.wireBytes)
         if capture != nil { captureArrived(flight, node, from: source(of: flight, item)) }
@@ -344,7 +348,7 @@ public final class Simulation {
         }
         onDelivered?(node, flight)
         trace.fold(UInt64(flight.wireBytes))
-        guard let core = node.core, flight.toPort == node.address.port else {
+        guard let core, flight.toPort == node.address.port else {
             node.ledger.unreceived &+= UInt64(flight.wireBytes)
             return flights.give(item)
         }

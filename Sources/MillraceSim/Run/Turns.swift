@@ -244,6 +244,8 @@ extension Simulation {
     private func takeTurn(_ node: SimNode, from begin: UInt64, until end: UInt64) {
         takeArrivals(of: node)
         node.deliveries.foresee(flights, until: end)
+        // Processes begin and end at boundaries, so it has this core for all of its turn.
+        let core = node.core
         while true {
             let delivery = node.deliveries.nextAt
             let processor = node.processorAt
@@ -255,7 +257,7 @@ extension Simulation {
             if delivery == next {
                 kind = .deliver
                 count(kind, node)
-                deliver(node.deliveries.removeFirst(), to: node)
+                deliver(node.deliveries.removeFirst(), to: node, core)
             } else if processor == next {
                 kind = .processor
                 count(kind, node)
