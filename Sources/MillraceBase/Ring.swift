@@ -47,9 +47,9 @@ public struct Ring<Element: BitwiseCopyable>: ~Copyable {
             precondition(index >= 0 && index < _count, "ring index out of range")
             return storage[(head &+ index) & mask]
         }
-        set {
+        _modify {
             precondition(index >= 0 && index < _count, "ring index out of range")
-            storage[(head &+ index) & mask] = newValue
+            yield &storage[(head &+ index) & mask]
         }
     }
 }

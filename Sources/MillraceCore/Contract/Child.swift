@@ -11,15 +11,15 @@ final class Child {
     var link: LinkSender
     var pacer: Pacer
     /// Answers to repair requests: first, because a replica is waiting for them.
-    var repairs = WorkQueue(minimumCapacity: 512)
+    var repairs = WorkQueue(capacity: 512)
     /// Headers and data shreds that the contract owes, in stream order.
-    var live = WorkQueue(minimumCapacity: 2_048)
+    var live = WorkQueue(capacity: 2_048)
     /// Parity shreds that it owes: for idle slots only.
-    var parity = WorkQueue(minimumCapacity: 64)
+    var parity = WorkQueue(capacity: 64)
     /// Answers to catch-up: before the stream, because a child needs heights in order.
-    var heights = WorkQueue(minimumCapacity: 1_024)
+    var heights = WorkQueue(capacity: 1_024)
     /// Windows: sent when nothing else waits.
-    var bulk = WorkQueue(minimumCapacity: 1_024)
+    var bulk = WorkQueue(capacity: 1_024)
     var dropped: UInt64 = 0
     /// The slice whose sum of headers is owed, and headers since the last sum.
     var sumOwed: SliceKey?

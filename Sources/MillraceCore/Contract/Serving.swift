@@ -361,17 +361,18 @@ final class Serving {
 
     /// Sends one shred or header of the queue's front. 0 when that was not in the store any more; nil without a buffer.
     private func send(_ queue: inout WorkQueue, _ peer: Peer) -> Int? {
-        guard var work = queue.next() else { return 0 }
-        if latest?.key != work.key {
-            latest = record(work.key).map { (work.key, Unmanaged.passUnretained($0)) }
+        // `nil` of the inner answer: no buffer.
+        let sent: Int?? = queue.serveFirst { work in
+            if latest?.key != work.key {
+                latest = record(work.key).map { (work.key, Unmanaged.passUnretained($0)) }
+            }
+            guard let found = latest?.record else {
+                work.clear()
+                return 0
+            }
+            return found._withUnsafeGuaranteedRef { send(&work, of: $0, peer) }
         }
-        guard let found = latest?.record else {
-            queue.dropFront()
-            return 0
-        }
-        guard let sent = found._withUnsafeGuaranteedRef({ send(&work, of: $0, peer) }) else { return nil }
-        queue.replaceFront(work)
-        return sent
+        return sent ?? 0
     }
 
     private func send(_ work: inout Work, of record: SliceRecord, _ peer: Peer) -> Int? {

@@ -15,28 +15,39 @@ struct Work: BitwiseCopyable {
     /// When it was queued; told of the stream only.
     var queuedAt = Instant.zero
 
+    /// Nothing of it is to be sent any more.
+    mutating func clear() {
+        shreds = .empty
+        withHeader = false
+        withSum = false
+    }
+
     /// Datagrams, about.
     var count: Int { shreds.count + (withHeader ? 1 : 0) + (withSum ? 1 : 0) }
 }
 
 struct WorkQueue: ~Copyable {
     private var ring: Ring<Work>
-    /// The work being sent; it left the ring.
-    private var front: Work?
+    private let capacity: Int
+    /// The ring's first work is being sent: changed where it lies, and not among those that the capacity bounds.
+    private var isBegun = false
     /// Shreds and headers waiting.
     private(set) var waiting = 0
     /// No height that waits is above this.
     private var highest: UInt64 = 0
 
-    init(minimumCapacity: Int) { ring = Ring(minimumCapacity: minimumCapacity) }
+    init(capacity: Int) {
+        self.capacity = capacity
+        ring = Ring(minimumCapacity: capacity + 1)
+    }
 
     var isEmpty: Bool { waiting == 0 }
-    var isFull: Bool { ring.isFull }
+    var isFull: Bool { ring.count - (isBegun ? 1 : 0) >= capacity }
 
     /// False when the queue is full: nothing was queued.
     mutating func append(_ work: Work) -> Bool {
         if work.count == 0 { return true }
-        guard ring.append(work) else { return false }
+        guard !isFull, ring.append(work) else { return false }
         highest = isEmpty ? work.key.firstHeight : max(highest, work.key.firstHeight)
         waiting += work.count
         return true
@@ -46,11 +57,11 @@ struct WorkQueue: ~Copyable {
     /// there is none. Looks at the whole queue, unless the slice lies above all that wait.
     mutating func renew(_ work: Work) -> Bool {
         guard work.key.firstHeight <= highest else { return false }
-        if let front, front.key == work.key {
-            self.front?.request = work.request
+        if isBegun, ring[0].key == work.key {
+            ring[0].request = work.request
             return true
         }
-        for place in 0..<ring.count where ring[place].key == work.key {
+        for place in (isBegun ? 1 : 0)..<ring.count where ring[place].key == work.key {
             waiting += work.count - ring[place].count
             ring[place] = work
             return true
@@ -58,35 +69,44 @@ struct WorkQueue: ~Copyable {
         return false
     }
 
-    /// The work to go on with, not taken; nil when the queue is empty.
-    var first: Work? {
-        if let front { return front }
-        return ring.isEmpty ? nil : ring[0]
-    }
+    /// The work to go on with, not begun; nil when the queue is empty.
+    var first: Work? { ring.isEmpty ? nil : ring[0] }
 
     /// The work to go on with.
     mutating func next() -> Work? {
-        if front == nil { front = ring.popFirst() }
-        return front
+        isBegun = !ring.isEmpty
+        return first
     }
 
-    /// Puts back what is left of the front work; empty work is done with.
-    mutating func replaceFront(_ rest: Work) {
-        guard let before = front else { return }
-        waiting -= before.count - rest.count
-        front = rest.count == 0 ? nil : rest
+    /// Lends the work to go on with, which `serve` takes out of what it has done; work with nothing left is forgotten. Nil when
+    /// the queue is empty. Nothing is copied: a copy of what was written a moment ago waits until it has reached the cache.
+    @inline(__always)
+    mutating func serveFirst<Answer>(_ serve: (inout Work) -> Answer) -> Answer? {
+        if ring.isEmpty { return nil }
+        isBegun = true
+        let before = ring[0].count
+        let answer = serve(&ring[0])
+        let left = ring[0].count
+        waiting -= before - left
+        if left == 0 { removeFirst() }
+        return answer
     }
 
-    /// Forgets the front work.
+    /// Forgets the work that was begun.
     mutating func dropFront() {
-        guard let before = front else { return }
-        waiting -= before.count
-        front = nil
+        guard isBegun else { return }
+        waiting -= ring[0].count
+        removeFirst()
+    }
+
+    private mutating func removeFirst() {
+        _ = ring.popFirst()
+        isBegun = false
     }
 
     mutating func removeAll() {
-        front = nil
         while ring.popFirst() != nil {}
+        isBegun = false
         waiting = 0
     }
 }

@@ -52,7 +52,7 @@ private func height(_ first: UInt64, request: UInt16, shreds: UInt64 = 0b111) ->
 }
 
 @Test func `what waits already is not queued twice, and answers the newer request`() {
-    var queue = WorkQueue(minimumCapacity: 16)
+    var queue = WorkQueue(capacity: 16)
     var done: [Bool] = []
     let waiting = UInt64(5)...7
     for first in waiting { done.append(queue.append(height(first, request: 1))) }
