@@ -36,9 +36,13 @@ public struct ByteReader: ~Escapable {
     }
 
     @_lifetime(self: copy self)
-    @inlinable public mutating func u8() throws(ByteError) -> UInt8 { try fixed(UInt8.self) }
+    @inlinable @inline(__always) public mutating func u8() throws(ByteError) -> UInt8 {
+        try fixed(UInt8.self)
+    }
     @_lifetime(self: copy self)
-    @inlinable public mutating func u16() throws(ByteError) -> UInt16 { try fixed(UInt16.self) }
+    @inlinable @inline(__always) public mutating func u16() throws(ByteError) -> UInt16 {
+        try fixed(UInt16.self)
+    }
     @_lifetime(self: copy self)
     @inlinable public mutating func u32() throws(ByteError) -> UInt32 { try fixed(UInt32.self) }
     @_lifetime(self: copy self)
@@ -46,15 +50,22 @@ public struct ByteReader: ~Escapable {
 
     /// An unsigned LEB128 number below 2^64, at most ten bytes, minimal.
     @_lifetime(self: copy self)
-    @inlinable public mutating func varint() throws(ByteError) -> UInt64 {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
+    @inlinable @inline(__always) public mutating func varint() throws(ByteError) -> UInt64 {
+        let first = try u8()
+        return first < 0x80 ? UInt64(first) : try varint(after: first)
+    }
+
+    /// The rest of a varint of more than one byte.
+    @_lifetime(self: copy self)
+    @inlinable mutating func varint(after first: UInt8) throws(ByteError) -> UInt64 {
+        var value = UInt64(first & 0x7F)
+        var shift: UInt64 = 7
         while true {
             let byte = try u8()
             if shift == 63, byte > 1 { throw .malformed }
             value |= UInt64(byte & 0x7F) << shift
             if byte < 0x80 {
-                if byte == 0, shift != 0 { throw .malformed }
+                if byte == 0 { throw .malformed }
                 return value
             }
             shift += 7

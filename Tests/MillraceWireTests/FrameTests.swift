@@ -10,10 +10,23 @@ private func read(_ bytes: [UInt8]) -> (frames: [Frame], error: FrameError?) {
     var frames: [Frame] = []
     var reader = FrameReader(bytes.span.bytes)
     while true {
+        // The short way for shreds says the same of the same bytes, and nothing of all others.
+        var ahead = reader
+        let shred = ahead.nextShred()
         do throws(FrameError) {
-            guard let frame = try reader.next() else { return (frames, nil) }
+            guard let frame = try reader.next() else {
+                #expect(shred == nil)
+                return (frames, nil)
+            }
+            if case .shred(let key, let index, let symbol, nil) = frame {
+                #expect(shred?.key == key && shred?.index == index && shred?.symbol == symbol)
+                #expect(ahead.offset == reader.offset)
+            } else {
+                #expect(shred == nil)
+            }
             frames.append(frame)
         } catch {
+            #expect(shred == nil)
             return (frames, error)
         }
     }

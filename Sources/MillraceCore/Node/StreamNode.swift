@@ -120,19 +120,28 @@ final class StreamNode {
     private func frames(_ plaintext: UnsafeRawBufferPointer, from peer: Peer) {
         var reader = FrameReader(
             RawSpan(_unsafeBytes: plaintext), leavesOutSymbols: endpoint.payloads == .byReference)
+        var leftOut = 0
         while true {
             let start = reader.offset
-            let leftOut = reader.leftOutBytes
-            do throws(FrameError) {
-                guard let frame = try reader.next() else { return }
+            if let frame = reader.nextShred() {
                 let left = reader.leftOutBytes - leftOut
-                peer.bytesReceived &+= UInt64(left)
-                endpoint.statistics.leftOutBytesRead &+= UInt64(left)
-                handle(frame, count: reader.offset - start + left, in: plaintext, from: peer)
-            } catch {
-                endpoint.statistics.received.ignored &+= UInt64(plaintext.count - start)
-                offend(peer, .malformedFrame)
-                return
+                noteLeftOut(left, of: peer)
+                leftOut += left
+                shred(
+                    frame.key, index: frame.index, symbol: frame.symbol, request: nil,
+                    count: reader.offset - start + left, in: plaintext, from: peer)
+            } else {
+                do throws(FrameError) {
+                    guard let frame = try reader.next() else { return }
+                    let left = reader.leftOutBytes - leftOut
+                    noteLeftOut(left, of: peer)
+                    leftOut += left
+                    handle(frame, count: reader.offset - start + left, in: plaintext, from: peer)
+                } catch {
+                    endpoint.statistics.received.ignored &+= UInt64(plaintext.count - start)
+                    offend(peer, .malformedFrame)
+                    return
+                }
             }
             // A frame may have ended the session.
             guard !peer.isGone else {
@@ -140,6 +149,35 @@ final class StreamNode {
                 return
             }
         }
+    }
+
+    /// Symbols by reference count as if they were there.
+    @inline(__always)
+    private func noteLeftOut(_ bytes: Int, of peer: Peer) {
+        peer.bytesReceived &+= UInt64(bytes)
+        endpoint.statistics.leftOutBytesRead &+= UInt64(bytes)
+    }
+
+    /// A SHRED or REPAIRED frame. Not inlined: only from here does the compiler see that `following` need not be counted up and
+    /// down for each.
+    @inline(never)
+    private func shred(
+        _ key: SliceKey, index: Int, symbol: ByteRange, request: UInt16?, count: Int,
+        in plaintext: UnsafeRawBufferPointer, from peer: Peer
+    ) {
+        if request != nil {
+            endpoint.statistics.received.repair &+= UInt64(count)
+        } else if index < WireLimits.firstParityStripe {
+            endpoint.statistics.received.payload &+= UInt64(count)
+        } else {
+            endpoint.statistics.received.parity &+= UInt64(count)
+        }
+        guard let following else { return offend(peer, .unexpectedFrame) }
+        let before = peer.offences
+        following.shred(
+            key, index: index, symbol: self.symbol(symbol, in: plaintext), request: request, from: peer,
+            now: endpoint.now)
+        if peer.offences > before { punish(peer) }
     }
 
     /// A shred's symbol: lent from the datagram, or, by reference, zeroes of its length.
@@ -181,18 +219,9 @@ final class StreamNode {
                 RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: plaintext[bytes.range])), from: peer,
                 now: now)
         case .shred(let key, let index, let symbol, let request):
-            isControl = false
-            if request != nil {
-                endpoint.statistics.received.repair &+= UInt64(count)
-            } else if index < WireLimits.firstParityStripe {
-                endpoint.statistics.received.payload &+= UInt64(count)
-            } else {
-                endpoint.statistics.received.parity &+= UInt64(count)
-            }
-            guard let following else { return offend(peer, .unexpectedFrame) }
-            following.shred(
-                key, index: index, symbol: self.symbol(symbol, in: plaintext), request: request, from: peer,
-                now: now)
+            shred(
+                key, index: index, symbol: symbol, request: request, count: count, in: plaintext, from: peer)
+            return
         case .subscribe(let terms):
             if let serving {
                 serving.subscribe(terms, from: peer)

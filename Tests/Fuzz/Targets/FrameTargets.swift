@@ -8,12 +8,24 @@ private func readAll(_ bytes: RawSpan) -> [Frame] {
     var frames: [Frame] = []
     var reader = FrameReader(bytes)
     var offset = 0
-    while let frame = try? reader.next() {
+    while true {
+        var ahead = reader
+        let shred = ahead.nextShred()
+        guard let frame = try? reader.next() else {
+            promise(shred == nil, "a shred that is no frame")
+            return frames
+        }
+        if case .shred(let key, let index, let symbol, nil) = frame {
+            promise(
+                shred?.key == key && shred?.index == index && shred?.symbol == symbol
+                    && ahead.offset == reader.offset, "two stories about a shred")
+        } else {
+            promise(shred == nil, "a shred that is another frame")
+        }
         promise(reader.offset > offset && reader.offset <= bytes.byteCount, "a frame of no bytes")
         offset = reader.offset
         frames.append(frame)
     }
-    return frames
 }
 
 /// The frame written again from its parts; nil when it does not fit.
