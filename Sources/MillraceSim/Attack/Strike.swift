@@ -93,11 +93,11 @@ extension Simulation {
         guard isOpen(attacker.index, target.index) else { return }
         state.datagrams &+= 1
         state.bytes &+= UInt64(bytes.count)
-        let flight = Flight(
-            from: attacker.index, to: target.index, fromPort: attacker.address.port,
-            toPort: target.address.port, count: 0, wireBytes: UInt16(clamping: bytes.count),
-            flippedBit: .max, slot: 0, slab: 0)
-        let item = bytes.withUnsafeBytes { flights.take(flight, $0) }
+        let item = bytes.withUnsafeBytes {
+            flights.take(
+                from: attacker.index, to: target.index, fromPort: attacker.address.port,
+                toPort: target.address.port, wireBytes: UInt16(clamping: bytes.count), $0)
+        }
         forgedSources[item] = source
         enter(item, attacker.up, at: now)
     }

@@ -37,24 +37,31 @@ struct FlightPool: ~Copyable {
 
     init() {}
 
-    /// Copies `bytes` (at most 1,280) and answers the flight's number.
-    mutating func take(_ flight: Flight, _ bytes: UnsafeRawBufferPointer) -> UInt32 {
+    /// Copies `bytes` (at most 1,280) and answers the flight's number. Each field is written once, where it stays.
+    @inline(__always)
+    mutating func take(
+        from: UInt32, to: UInt32, fromPort: UInt16, toPort: UInt16, wireBytes: UInt16,
+        flippedBit: UInt32 = .max, _ bytes: UnsafeRawBufferPointer
+    ) -> UInt32 {
         let index = lines.take()
-        var flight = flight
-        flight.count = UInt16(bytes.count)
+        let slab: UInt8
+        let slot: UInt32
+        let start: UnsafeMutableRawPointer
         if bytes.count <= FlightPool.smallMax {
-            flight.slab = 0
-            flight.slot = index
+            (slab, slot) = (0, index)
+            start = lines.start(index) + FlightPool.bytesBehind
         } else if bytes.count <= middle.slotBytes {
-            flight.slab = 1
-            flight.slot = middle.take()
+            (slab, slot) = (1, middle.take())
+            start = middle.start(slot)
         } else {
-            flight.slab = 2
-            flight.slot = large.take()
+            (slab, slot) = (2, large.take())
+            start = large.start(slot)
         }
-        record(index).initialize(to: flight)
-        start(of: flight).copyMemory(
-            from: bytes.baseAddress ?? UnsafeRawPointer(start(of: flight)), byteCount: bytes.count)
+        record(index).initialize(
+            to: Flight(
+                from: from, to: to, fromPort: fromPort, toPort: toPort, count: UInt16(bytes.count),
+                wireBytes: wireBytes, flippedBit: flippedBit, slot: slot, slab: slab))
+        if let base = bytes.baseAddress { start.copyMemory(from: base, byteCount: bytes.count) }
         inFlight += 1
         return index
     }

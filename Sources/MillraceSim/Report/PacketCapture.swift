@@ -193,11 +193,11 @@ extension Simulation {
     public var nodeNames: [String] { nodes.map(\.name) }
 
     func captureSent(
-        _ flight: Flight, _ node: SimNode, to: PeerAddress, _ bytes: UnsafeRawBufferPointer, at time: UInt64
+        _ node: SimNode, to: PeerAddress, _ bytes: UnsafeRawBufferPointer, wireBytes: Int, at time: UInt64
     ) {
         guard let capture, capture.node == node.index else { return }
         capture.file.add(
-            .up, from: node.address, to: to, bytes: bytes, wireBytes: Int(flight.wireBytes), flippedBit: .max,
+            .up, from: node.address, to: to, bytes: bytes, wireBytes: wireBytes, flippedBit: .max,
             at: time, now: now)
     }
 

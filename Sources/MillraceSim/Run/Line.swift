@@ -90,9 +90,12 @@ extension Simulation {
         guard passage.isDelivered else { return flights.give(item) }
         if passage.isDuplicated {
             let flight = flights[item]
-            var copy = flight
-            if passage.duplicateFlippedBit != Passage.noBit { copy.flippedBit = passage.duplicateFlippedBit }
-            let twin = flights.take(copy, UnsafeRawBufferPointer(flights.bytes(of: flight)))
+            let isFlipped = passage.duplicateFlippedBit != Passage.noBit
+            let twin = flights.take(
+                from: flight.from, to: flight.to, fromPort: flight.fromPort, toPort: flight.toPort,
+                wireBytes: flight.wireBytes,
+                flippedBit: isFlipped ? passage.duplicateFlippedBit : flight.flippedBit,
+                UnsafeRawBufferPointer(flights.bytes(of: flight)))
             goOn(twin, leg, from: passage.duplicateAt.nanoseconds)
         }
         if passage.flippedBit != Passage.noBit { flights[item].flippedBit = passage.flippedBit }

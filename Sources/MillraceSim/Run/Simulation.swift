@@ -296,11 +296,10 @@ public final class Simulation {
             node.ledger.partitioned &+= UInt64(wireBytes)
             return
         }
-        let flight = Flight(
-            from: node.index, to: to, fromPort: node.address.port, toPort: datagram.to.port, count: 0,
-            wireBytes: UInt16(clamping: wireBytes), flippedBit: Passage.noBit, slot: 0, slab: 0)
-        captureSent(flight, node, to: datagram.to, bytes, at: time)
-        let item = flights.take(flight, bytes)
+        if capture != nil { captureSent(node, to: datagram.to, bytes, wireBytes: wireBytes, at: time) }
+        let item = flights.take(
+            from: node.index, to: to, fromPort: node.address.port, toPort: datagram.to.port,
+            wireBytes: UInt16(clamping: wireBytes), bytes)
         if !forgedSources.isEmpty { forgedSources[item] = nil }
         enter(item, node.up, at: time)
     }

@@ -121,21 +121,34 @@ struct Post {
         }
         for length in sent.indices where turnEnds[length] <= time + 1 {
             later.removeAll(keepingCapacity: true)
-            for letter in sent[length] { if letter.at <= time { put(letter) } else { later.append(letter) } }
+            Post.put(
+                sent[length], through: time, into: &sorted, from: begins, &ends, later: &later)
             swap(&sent[length], &later)
         }
     }
 
-    private mutating func put(_ letter: Letter) {
-        let node = Int(letter.node)
-        var place = ends[node]
-        ends[node] += 1
-        // Nearly in order: senders differ by their ways.
-        while place > begins[node], sorted[place - 1].at > letter.at {
-            sorted[place] = sorted[place - 1]
-            place -= 1
+    /// Puts letters in their places among their nodes', which lie from `begins` to `ends`; those that are not due, into `later`.
+    private static func put(
+        _ letters: [Letter], through time: UInt64, into sorted: inout [Letter], from begins: [Int],
+        _ ends: inout [Int], later: inout [Letter]
+    ) {
+        var sorted = sorted.mutableSpan
+        var ends = ends.mutableSpan
+        for letter in letters {
+            if letter.at > time {
+                later.append(letter)
+                continue
+            }
+            let node = Int(letter.node)
+            var place = ends[node]
+            ends[node] += 1
+            // Nearly in order: senders differ by their ways.
+            while place > begins[node], sorted[place - 1].at > letter.at {
+                sorted[place] = sorted[place - 1]
+                place -= 1
+            }
+            sorted[place] = letter
         }
-        sorted[place] = letter
     }
 
     /// Where a node's letters lie.
