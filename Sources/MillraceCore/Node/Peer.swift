@@ -5,32 +5,40 @@ import MillraceBase
 import MillraceWire
 
 final class Peer {
+    // First what every datagram looks at.
+
     let session: SessionID
-    let key: Hash32
+    /// Its session has ended, and nothing knows it any more.
+    var isGone = false
+    /// The datagram being filled for this peer.
+    var open: BufferHandle?
+    var openCount = 0
+    /// Bytes of symbols by reference in it: they take room and are not there.
+    var openLeftOut = 0
+    var bytesSent: UInt64 = 0
+    /// The contract it has with us as our child.
+    var child: Child?
     var address: PeerAddress
+
+    /// Our link to it as our parent; its index in `Following.parents`.
+    var parentIndex: Int?
+    var lastReceivedAt: Instant
+    var bytesReceived: UInt64 = 0
+    var offences = 0
+    /// What came from it; counted for parents.
+    var arrivals = ReceiveRecord()
+    var allowance: FrameAllowance
     var roundTrip = RoundTrip()
     /// The peer's latest STATUS.
     var status = StreamStatus()
-    var lastReceivedAt: Instant
 
-    /// The contract it has with us as our child.
-    var child: Child?
-    /// Our link to it as our parent; its index in `Following.parents`.
-    var parentIndex: Int?
+    let key: Hash32
     /// It was a parent: stream frames that come before this are late, not an offence.
     var wasParentUntil = Instant.zero
     /// What was said between us about membership.
     var gossip = PeerGossip()
     /// How often it was told of a proof of misbehaviour; the most when it knows.
     var evidenceTellings = 0
-    /// What came from it; counted for parents.
-    var arrivals = ReceiveRecord()
-
-    /// The datagram being filled for this peer.
-    var open: BufferHandle?
-    var openCount = 0
-    /// Bytes of symbols by reference in it: they take room and are not there.
-    var openLeftOut = 0
 
     var pingToken: UInt32 = 0
     var pingSentAt: Instant?
@@ -40,20 +48,12 @@ final class Peer {
     /// What it has done, and what follows from it.
     var score: PeerScore
     var judging = Judging()
-    var allowance: FrameAllowance
     /// A frame was over its allowance since the last turn.
     var isFlooding = false
     /// An address it has been seen at and has not proven.
     var path: PathProbe?
     /// No address is probed before this: it answered with a token that was never sent.
     var pathBlockedUntil = Instant.zero
-
-    /// Its session has ended, and nothing knows it any more.
-    var isGone = false
-
-    var offences = 0
-    var bytesReceived: UInt64 = 0
-    var bytesSent: UInt64 = 0
 
     init(session: SessionID, key: Hash32, address: PeerAddress, score: PeerScore, now: Instant) {
         self.session = session

@@ -11,32 +11,34 @@ import MillraceCrypto
 struct Session: BitwiseCopyable {
     enum State: UInt8, BitwiseCopyable { case free, connecting, answering, established }
 
+    // First what every datagram looks at.
+
     var state = State.free
+    /// Whether a datagram has come under `current`: until then an initiator keeps proving itself.
+    var isConfirmed = false
+    var isRekeyDue = false
     var generation: UInt32 = 0
+    /// Places in the key store.
+    var current: Int?
+    var next: Int?
+    var lastReceived = Instant.zero
+    var lastSent = Instant.zero
+    var arrivals = SessionArrivals()
+    var address = PeerAddress.unspecified
+
+    var previous: Int?
     /// Whether the caller knows this session's name: it asked for it, or it was reported.
     var isAnnounced = false
     var peer = PublicKey.unknown
-    var address = PeerAddress.unspecified
 
-    /// Places in the key store.
-    var current: Int?
-    var previous: Int?
-    var next: Int?
-
-    /// Whether a datagram has come under `current`: until then an initiator keeps proving itself.
-    var isConfirmed = false
     var confirmAt = Instant.distantFuture
     var confirmInterval = Interval.zero
 
-    var lastReceived = Instant.zero
-    var lastSent = Instant.zero
-    var isRekeyDue = false
     /// The cookie the peer asked us to show, and when it came.
     var cookie: Hash32?
     var cookieAt = Instant.zero
     /// When the caller may be told again of an address that is not proven.
     var pathNewsAt = Instant.zero
-    var arrivals = SessionArrivals()
     var rekeyNotBefore = Instant.zero
     var handshakeRTT: Interval?
 

@@ -19,12 +19,12 @@ struct SessionKeys: BitwiseCopyable {
     var remoteID: UInt32 = 0
     /// Whose these are.
     var slot: UInt32 = 0
-    var isInitiator = false
-    var sending = SealingKey(.zero)
-    var receiving = SealingKey(.zero)
     var nextCounter: UInt64 = 0
     var window = ReplayWindow()
     var createdAt = Instant.zero
+    var isInitiator = false
+    var sending = SealingKey(.zero)
+    var receiving = SealingKey(.zero)
 }
 
 /// All keys of a table, by place. Grows only when a handshake begins.
