@@ -334,6 +334,32 @@ struct DeterminismTests {
         #expect(second.at > first.at)
     }
 
+    @Test(arguments: [
+        "delay=5", "rate=10,queue=4000,mtu=1000", "rate=25,rtt=100,loss=10%,burst=3,jitter=2",
+        "rate=2,queue=10MB,aqm=codel", "trace=8:0:3.3@5,queue=1MB", "rate=9,outage=300ms+100ms/1s,policer=5",
+    ])
+    func `a plain link tells by a time what it says in full`(text: String) throws {
+        var (full, short) = (try link(text), try link(text))
+        #expect(full.isPlain)
+        var differing = 0
+        for i in 0..<5_000 as Range<UInt64> {
+            let now = Instant(nanoseconds: i * 400_000)
+            let bytes = i % 50 == 0 ? 1_400 : 900
+            let passage = full.pass(bytes: bytes, now: now)
+            let at = short.arrival(bytes: bytes, now: now)
+            if at != (passage.isDelivered ? passage.at : nil) { differing += 1 }
+        }
+        #expect(differing == 0)
+        #expect(full.counters == short.counters)
+    }
+
+    @Test(arguments: [
+        "reorder=1%", "duplicate=1%", "corrupt=1%", "rate=9,aqm=fq-codel", "rate=9,aqm=codel,ecn=on",
+    ])
+    func `a link of which a time does not say all is not plain`(text: String) throws {
+        #expect(!(try link(text).isPlain))
+    }
+
     /// Known outputs: a change here changes every simulation.
     @Test func `the first fates of a seed are pinned`() throws {
         var model = try link("rate=25,rtt=100,loss=10%,burst=3,jitter=2", seed: 7)
