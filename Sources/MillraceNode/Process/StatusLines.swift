@@ -39,15 +39,18 @@ public struct StatusLines: Sendable {
 
     /// CPU time of this process so far and its largest resident size.
     public static var resources: [(String, JSON)] {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        let cpu =
-            Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-            + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
-        return [
-            ("cpuSeconds", .number(cpu, decimals: 4)),
+        [
+            ("cpuSeconds", .number(processorSeconds, decimals: 4)),
             ("peakMemoryMiB", peakKibibytes.map { .number($0 / 1_024, decimals: 1) } ?? .null),
         ]
+    }
+
+    /// What this process has taken of processors so far, user and system time of all threads.
+    public static var processorSeconds: Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+            + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
     }
 
     /// `VmHWM` of this program. (`ru_maxrss` would also count what the parent held before it started us.)

@@ -11,6 +11,7 @@ extension SimulationResult {
             ("fidelity", .string(fidelity.rawValue)),
             ("traceHash", .string(traceHash.text)), ("seconds", .number(seconds)),
             ("wallSeconds", .number(wallSeconds)),
+            ("processorSeconds", processorSeconds.map { .number($0) } ?? .null),
             ("nodeSecondsPerSecond", .number(nodeSecondsPerSecond, decimals: 1)),
             ("events", .unsigned(events)),
             ("eventsPerSecond", .number(eventsPerSecond, decimals: 0)),

@@ -94,6 +94,8 @@ public struct SimulationResult: Sendable {
     public var traceHash: TraceHash
     public var seconds: Double
     public var wallSeconds: Double
+    /// Of processor time, all threads together; nil when it was not asked.
+    public var processorSeconds: Double?
     public var nodeCount: Int
     public var events: UInt64
     /// Events that waited in the queue, on average.
@@ -125,19 +127,23 @@ public struct SimulationResult: Sendable {
     let plan: Scenario
     let places: [NodePlace]
 
-    /// Nodes times seconds of stream, over what the whole run took: the seconds before and after the stream, in which little
-    /// happens, are not counted in its favour.
+    /// Nodes times seconds of stream, over what the whole run took of a processor: the seconds before and after the stream, in
+    /// which little happens, are not counted in its favour. Of a processor, because a run uses one thread and what others do on
+    /// the machine meanwhile says nothing of it; of the wall's clock, where nobody looked.
     public var nodeSecondsPerSecond: Double {
-        wallSeconds > 0 ? Double(nodeCount) * Double(plan.seconds) / wallSeconds : 0
+        let taken = processorSeconds ?? wallSeconds
+        return taken > 0 ? Double(nodeCount) * Double(plan.seconds) / taken : 0
     }
 
     public var eventsPerSecond: Double { wallSeconds > 0 ? Double(events) / wallSeconds : 0 }
 }
 
 extension Simulation {
-    /// The result of a run that took `wallSeconds` of real time. `baselineLagMsP99`: of the same scenario without attacks, where
-    /// something is measured against it.
-    public func result(wallSeconds: Double, baselineLagMsP99: Double? = nil) -> SimulationResult {
+    /// The result of a run that took so many seconds by the clock and of a processor. `baselineLagMsP99`: of the same scenario
+    /// without attacks, where something is measured against it.
+    public func result(
+        wallSeconds: Double, processorSeconds: Double? = nil, baselineLagMsP99: Double? = nil
+    ) -> SimulationResult {
         let stream = streamRates()
         var final = trace
         let results: [NodeResult] = nodes.map { summary(of: $0, stream) }
@@ -151,7 +157,7 @@ extension Simulation {
         var told = SimulationResult(
             scenario: scenario.name, seed: seed, fidelity: scenario.fidelity, traceHash: final,
             seconds: Double(runEnds - NodeClock.start.nanoseconds) / 1e9, wallSeconds: wallSeconds,
-            nodeCount: nodes.count, events: eventCount,
+            processorSeconds: processorSeconds, nodeCount: nodes.count, events: eventCount,
             eventsPending: Int(pendingSum / max(samples, 1)), payloadMbitPerSec: stream.payloadBits / 1e6,
             streamMbitPerSec: stream.wireBits / 1e6, transactionsPerSecond: stream.transactions,
             verdict: verdict, nodes: results,

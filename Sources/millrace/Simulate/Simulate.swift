@@ -243,14 +243,16 @@ func simulate(
         var progress = Progress("simulated ms", of: UInt64(scenario.seconds) * 1_000)
         let simulation = try Simulation(scenario, seed: seed, sizes: sizes)
         try prepare(simulation)
-        let begin = Date()
+        let (begin, processorBegin) = (Date(), StatusLines.processorSeconds)
         try simulation.run { passed in
             progress.update(UInt64(max(passed.milliseconds, 0)))
             return false
         }
         progress.end()
         if let fault = simulation.ledgerFault { throw WorkloadError("the books do not balance: \(fault)") }
-        return simulation.result(wallSeconds: Date().timeIntervalSince(begin), baselineLagMsP99: baseline)
+        return simulation.result(
+            wallSeconds: Date().timeIntervalSince(begin),
+            processorSeconds: StatusLines.processorSeconds - processorBegin, baselineLagMsP99: baseline)
     } catch let error as WorkloadError { throw Failure(.failed, error.description) }
 }
 
@@ -307,7 +309,8 @@ extension SimulationResult {
         }
         lines.append(
             "  stream \(mbit(payloadMbitPerSec)) Mbit/s of payload, \(mbit(streamMbitPerSec)) on the wire at the least; "
-                + "\(nodeCount) nodes, \(ms(seconds)) s in \(ms(wallSeconds)) s "
+                + "\(nodeCount) nodes, \(ms(seconds)) s in \(ms(wallSeconds)) s"
+                + (processorSeconds.map { ", \(ms($0)) of a processor's " } ?? " ")
                 + "(\(ms(nodeSecondsPerSecond)) node-seconds per second at \(mbit(mbitPerSecPerNode)) Mbit/s each), "
                 + "seed \(seed), trace \(traceHash.text)"
         )
