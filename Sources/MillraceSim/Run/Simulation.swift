@@ -22,6 +22,8 @@ public final class Simulation {
     /// After the end of the stream and of the last fault, how long what is under way may take: so long, and `settleRoundTrips`
     /// of the longest way to the sequencer.
     static let settle = Interval.seconds(5)
+    /// How long a run goes on after every node has everything: a multiple of the samples' interval.
+    static let quiet = Interval.milliseconds(500)
     /// A node that begins anew needs a handshake (1), a contract (1), catch-up with a window that doubles with every round trip
     /// from 32 shreds to 4,096 (7), and a repair (1), however fast its line is.
     static let settleRoundTrips: Int64 = 10
@@ -85,10 +87,12 @@ public final class Simulation {
     /// The mini-block that a false sequencer seals next; nil as long as it has the true history.
     var lastDiff: StateDiff?
     let streamEnds: UInt64
-    let runEnds: UInt64
+    private(set) var runEnds: UInt64
+    /// When the stream and the last fault have ended.
+    private let settlesFrom: UInt64
     /// When each height was sealed, virtual time; index 0 is height 1.
     var sealedAt: [UInt64] = []
-    /// How long this run goes on after everything.
+    /// How long this run goes on after everything, unless every node has all of it before.
     let settlingTime: Interval
     public private(set) var eventCount: UInt64 = 0
     /// Events that waited, summed over the samples of the time line.
@@ -154,8 +158,8 @@ public final class Simulation {
             (faults.map { ($0.at + $0.lasts).nanoseconds }
             + attacks.compactMap { $0.attack.ends?.nanoseconds })
             .max() ?? 0
-        runEnds =
-            max(streamEnds, streamBegins + UInt64(max(lastFault, 0))) + UInt64(settlingTime.nanoseconds)
+        settlesFrom = max(streamEnds, streamBegins + UInt64(max(lastFault, 0)))
+        runEnds = settlesFrom + UInt64(settlingTime.nanoseconds)
 
         // The load, and the state before it.
         let state = State(seed: Seed(seed))
@@ -265,6 +269,7 @@ public final class Simulation {
             case .attack: attack(event.item)
             case .sample:
                 sample()
+                endWhenSettled()
                 pendingSum &+= UInt64(queue.count)
                 samples &+= 1
                 if isCancelled(Instant(nanoseconds: now) - Instant(nanoseconds: streamBegins)) {
@@ -277,6 +282,16 @@ public final class Simulation {
             }
         }
         return true
+    }
+
+    /// Nothing is left to happen once every node has all of the stream: then the run ends as soon as what is under way has come.
+    /// Not where nodes look for parents, somebody does harm or an oracle looks: those are about what nodes do all the same.
+    private func endWhenSettled() {
+        guard now >= settlesFrom, now + UInt64(Simulation.quiet.nanoseconds) < runEnds,
+            attacks.isEmpty, !scenario.isOpen, oracle == nil,
+            nodes.allSatisfy({ $0.core?.statistics.streamEnded ?? false })
+        else { return }
+        runEnds = now + UInt64(Simulation.quiet.nanoseconds)
     }
 
     /// Virtual seconds from the first mini-block to the end.
