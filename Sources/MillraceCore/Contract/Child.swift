@@ -4,34 +4,36 @@ import MillraceBase
 import MillraceWire
 
 final class Child {
+    // First what every shred looks at.
+
     /// Latest terms granted.
     private(set) var terms: ContractTerms
     private(set) var leaseUntil: Instant
-    /// What the way to it carries, and what is under way.
-    var link: LinkSender
-    var pacer: Pacer
-    /// Answers to repair requests: first, because a replica is waiting for them.
-    var repairs = WorkQueue(capacity: 512)
-    /// Headers and data shreds that the contract owes, in stream order.
-    var live = WorkQueue(capacity: 2_048)
-    /// Parity shreds that it owes: for idle slots only.
-    var parity = WorkQueue(capacity: 64)
-    /// Answers to catch-up: before the stream, because a child needs heights in order.
-    var heights = WorkQueue(capacity: 1_024)
-    /// Windows: sent when nothing else waits.
-    var bulk = WorkQueue(capacity: 1_024)
-    var dropped: UInt64 = 0
-    /// The slice whose sum of headers is owed, and headers since the last sum.
-    var sumOwed: SliceKey?
-    private var headersSinceSum = 0
     var nextStatusAt: Instant
-    /// Parity found no idle slot since the last STATUS.
-    var parityDropped = false
+    /// The highest height forwarded.
+    var latestHeight: UInt64 = 0
     /// The queue was full at this height: what comes behind it is refused whole, until the child asks anew or the queue has
     /// drained (Spec 55.6).
     private(set) var refusesBehind: UInt64?
-    /// The highest height forwarded.
-    var latestHeight: UInt64 = 0
+    /// The slice whose sum of headers is owed, and headers since the last sum.
+    var sumOwed: SliceKey?
+    private var headersSinceSum = 0
+    /// Headers and data shreds that the contract owes, in stream order.
+    var live = WorkQueue(capacity: 2_048)
+    /// Answers to repair requests: first, because a replica is waiting for them.
+    var repairs = WorkQueue(capacity: 512)
+    /// Answers to catch-up: before the stream, because a child needs heights in order.
+    var heights = WorkQueue(capacity: 1_024)
+    /// Parity shreds that it owes: for idle slots only.
+    var parity = WorkQueue(capacity: 64)
+    /// Windows: sent when nothing else waits.
+    var bulk = WorkQueue(capacity: 1_024)
+    var pacer: Pacer
+    /// What the way to it carries, and what is under way.
+    var link: LinkSender
+    var dropped: UInt64 = 0
+    /// Parity found no idle slot since the last STATUS.
+    var parityDropped = false
 
     /// A child that has asked for repair or catch-up without a contract has the empty one.
     init(pacingKilobitsPerSecond: UInt32, now: Instant) {

@@ -14,11 +14,11 @@ struct LinkSender {
     static let silenceMin = Interval.seconds(1)
 
     private(set) var record = SendRecord()
+    private var heardAt: Instant
     private(set) var controller: RateController
     /// The latest feedback taken.
     private var last: LinkFeedback?
     private var lastNumber: UInt64 = 0
-    private var heardAt: Instant
     /// Clocks are not synchronised: delays are differences to the first.
     private var delayReference: UInt32 = 0
 
