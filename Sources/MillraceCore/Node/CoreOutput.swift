@@ -5,17 +5,29 @@ public import MillraceBase
 public import MillraceWire
 
 /// A datagram to send. Read it with `bytes(of:)`, then give it back with `release(_:)`, sent or not.
+///
+/// No more than 31 bytes, of which lengths take two each: with the word whether there is one, an answer fits into four registers.
 public struct OutgoingDatagram: BitwiseCopyable, Sendable {
-    public var buffer: BufferHandle
-    public var count: Int
-    public var to: PeerAddress
-    /// Bytes that the wire carries besides `count`: symbols by reference (simulation only).
-    package var leftOutBytes = 0
-    @inlinable public init(buffer: BufferHandle, count: Int, to: PeerAddress) {
-        self.buffer = buffer
-        self.count = count
-        self.to = to
+    public let buffer: BufferHandle
+    public let to: PeerAddress
+    @usableFromInline let length: UInt16
+    private let leftOut: UInt16
+
+    /// The caller owes a count that a datagram can have.
+    public init(buffer: BufferHandle, count: Int, to: PeerAddress) {
+        self.init(buffer: buffer, count: count, to: to, leftOutBytes: 0)
     }
+
+    /// `leftOutBytes`: what the wire carries besides `count`, symbols by reference (simulation only).
+    package init(buffer: BufferHandle, count: Int, to: PeerAddress, leftOutBytes: Int) {
+        self.buffer = buffer
+        self.to = to
+        length = UInt16(count)
+        leftOut = UInt16(leftOutBytes)
+    }
+
+    @inlinable public var count: Int { Int(length) }
+    package var leftOutBytes: Int { Int(leftOut) }
 }
 
 public enum CoreOutput: BitwiseCopyable, Sendable {

@@ -337,9 +337,9 @@ final class Endpoint {
                 key: number.key, counter: number.counter, bytes: count + peer.openLeftOut, now: now)
         }
         // There are as many places as buffers, so this cannot fail.
-        var datagram = OutgoingDatagram(buffer: handle, count: count, to: peer.address)
-        datagram.leftOutBytes = peer.openLeftOut
-        let stored = datagrams.append(datagram)
+        let stored = datagrams.append(
+            OutgoingDatagram(
+                buffer: handle, count: count, to: peer.address, leftOutBytes: peer.openLeftOut))
         precondition(stored, "more datagrams than buffers")
     }
 
