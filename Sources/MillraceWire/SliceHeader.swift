@@ -24,7 +24,7 @@ public struct SliceCommitment: Hashable, Sendable, BitwiseCopyable {
 public struct SliceHeader: Hashable, Sendable {
     /// The one version of this layout.
     public static let version: UInt8 = 1
-    static let fixedBytes = 124
+    package static let fixedBytes = 124
     /// With a commitment and all the shreds a slice can have: 804.
     public static let encodedBytesMax =
         fixedBytes + 40 + WireLimits.shredCountMax * ShredHash.byteCount + Signature.byteCount

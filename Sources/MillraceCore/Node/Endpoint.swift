@@ -16,6 +16,8 @@ final class Endpoint {
 
     let sessions: SessionTable
     let payloads: PayloadForm
+    /// Nodes of one simulation share it.
+    var headers: HeaderMemo?
     var statistics = CoreStatistics()
     var scores: ScoreBoard
     /// The latest time the shell told.
@@ -150,6 +152,11 @@ final class Endpoint {
             default: statistics.sent.control &-= bytes
             }
         }
+    }
+
+    func decode(header bytes: RawSpan) throws(WireError) -> DecodedHeader {
+        if let headers { return try headers.decode(bytes) }
+        return DecodedHeader(header: try SliceHeader.decode(bytes))
     }
 
     /// What came from `address`, for the sessions to open.

@@ -106,12 +106,14 @@ final class SliceStore {
     }
 
     /// Takes memory for a slice whose header has been verified, and places it. Nil when there is no room.
-    func admit(_ header: SliceHeader, hash: Hash32, encoded: RawSpan, now: Instant) -> SliceRecord? {
+    func admit(
+        _ header: SliceHeader, hash: Hash32, encoded: RawSpan, shared: [UInt8]? = nil, now: Instant
+    ) -> SliceRecord? {
         if floor == 0 { begin(at: header.firstHeight) }
         guard header.firstHeight >= floor, makeRoom(through: header.lastHeight) else { return nil }
-        var assembler = pool.take(for: header, hash: hash, encoded: encoded)
+        var assembler = pool.take(for: header, hash: hash, encoded: encoded, shared: shared)
         while assembler == nil, dropOldest() {
-            assembler = pool.take(for: header, hash: hash, encoded: encoded)
+            assembler = pool.take(for: header, hash: hash, encoded: encoded, shared: shared)
         }
         guard let assembler else { return nil }
         return place(SliceRecord(assembler: assembler, now: now), now: now)

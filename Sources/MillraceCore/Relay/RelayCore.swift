@@ -110,6 +110,9 @@ public final class RelayCore: StreamCore {
         misbehave(misconduct)
     }
 
+    /// Headers that other nodes of this simulation have decoded are not decoded again.
+    package func share(_ headers: HeaderMemo) { node.endpoint.headers = headers }
+
     public func close(now: Instant) {
         isDirty = true
         node.closeAll(now: now)

@@ -57,13 +57,14 @@ extension Following {
     func take(_ bytes: RawSpan, from peer: Peer?, parent i: Int?, now: Instant) {
         // The stream is over: whatever comes now belongs to one history or the other.
         guard equivocationAt == nil else { return }
-        let header: SliceHeader
+        let decoded: DecodedHeader
         do {
-            header = try SliceHeader.decode(bytes)
+            decoded = try endpoint.decode(header: bytes)
         } catch {
             invalidHeader(peer)
             return
         }
+        let header = decoded.header
         guard header.chainID == chainID, header.epoch == epoch else {
             invalidHeader(peer)
             return
@@ -101,7 +102,7 @@ extension Following {
             }
             return
         }
-        let hash = SliceHeader.hash(encoded: bytes)
+        let hash = decoded.hash ?? SliceHeader.hash(encoded: bytes)
         guard endpoint.payloads == .byReference || header.isSigned(by: sequencerKey, hash: hash) else {
             invalidHeader(peer)
             return
@@ -110,7 +111,7 @@ extension Following {
             equivocated(other, bytes, at: header.firstHeight)
             return
         }
-        admit(header, hash: hash, bytes: bytes, parent: i, now: now)
+        admit(header, hash: hash, bytes: bytes, shared: decoded.encoded, parent: i, now: now)
     }
 
     /// A parent sent the header that is held: what it sends of that slice is judged by it.
@@ -164,8 +165,13 @@ extension Following {
         return nil
     }
 
-    func admit(_ header: SliceHeader, hash: Hash32, bytes: RawSpan, parent: Int?, now: Instant) {
-        guard let record = store.admit(header, hash: hash, encoded: bytes, now: now) else { return }
+    /// `shared`: the bytes as a simulation's nodes share them.
+    func admit(
+        _ header: SliceHeader, hash: Hash32, bytes: RawSpan, shared: [UInt8]?, parent: Int?, now: Instant
+    ) {
+        guard let record = store.admit(header, hash: hash, encoded: bytes, shared: shared, now: now) else {
+            return
+        }
         endpoint.statistics.headersAccepted &+= 1
         if let parent { record.headerFrom = 1 << UInt64(parent) }
         headers.learned(record.key, record.assembler.headerBytes)

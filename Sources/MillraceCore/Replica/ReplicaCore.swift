@@ -305,6 +305,9 @@ public final class ReplicaCore: StreamCore {
     public var anchors: [PeerRecord] { node.membership.anchors }
     public var evidence: [UInt8]? { node.evidence.proof?.encoded }
 
+    /// Headers that other nodes of this simulation have decoded are not decoded again.
+    package func share(_ headers: HeaderMemo) { node.endpoint.headers = headers }
+
     public func close(now: Instant) {
         isDirty = true
         node.closeAll(now: now)

@@ -102,8 +102,9 @@ public final class SliceAssembler {
         symbols = .allocate(byteCount: bytes, alignment: 64)
     }
 
-    /// Starts collecting. The caller owes a valid, verified header and enough capacity.
-    func begin(header: SliceHeader, hash: Hash32, encoded: RawSpan) {
+    /// Starts collecting. The caller owes a valid, verified header and enough capacity. `shared` are the encoded bytes, where
+    /// others hold them too.
+    func begin(header: SliceHeader, hash: Hash32, encoded: RawSpan, shared: [UInt8]? = nil) {
         precondition(Self.bytesNeeded(for: header) <= capacityBytes, "slice memory was not reserved")
         guard
             let code = ErasureCode(
@@ -113,8 +114,12 @@ public final class SliceAssembler {
         self.code = code
         self.header = header
         headerHash = hash
-        headerBytes.removeAll(keepingCapacity: true)
-        headerBytes.append(encoded)
+        if let shared {
+            headerBytes = shared
+        } else {
+            headerBytes.removeAll(keepingCapacity: true)
+            headerBytes.append(encoded)
+        }
         have = 0
         state = .collecting
         if code.dataCount == 0 { settleWhole() }

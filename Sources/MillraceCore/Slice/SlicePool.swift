@@ -34,8 +34,15 @@ public final class SlicePool {
     /// A slice that collects for `header`, whose signature the caller has verified; `encoded` are the header's bytes.
     /// Nil when the budget is spent.
     public func take(for header: SliceHeader, hash: Hash32, encoded: RawSpan) -> SliceAssembler? {
+        take(for: header, hash: hash, encoded: encoded, shared: nil)
+    }
+
+    /// `shared`: the same bytes as an array that others hold too.
+    func take(
+        for header: SliceHeader, hash: Hash32, encoded: RawSpan, shared: [UInt8]?
+    ) -> SliceAssembler? {
         guard let slice = take(bytes: SliceAssembler.bytesNeeded(for: header)) else { return nil }
-        slice.begin(header: header, hash: hash, encoded: encoded)
+        slice.begin(header: header, hash: hash, encoded: encoded, shared: shared)
         return slice
     }
 

@@ -35,6 +35,7 @@ extension Simulation {
                 stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
             config.membership = Simulation.membership(node, scenario, nodes)
             let core = ReplicaCore(config: config, state: state, seed: coreSeed, now: local)
+            if scenario.fidelity == .network { core.share(headers) }
             node.replica = core
             node.core = core
         } else if let attack = node.attack.map({ attacks[$0] }), node.role == .relay,
@@ -46,7 +47,9 @@ extension Simulation {
                 stream: stream, sequencerKey: signingKey.verifyingKey, following: following)
             config.serving = Simulation.serving(node, scenario, nodes)
             config.membership = Simulation.membership(node, scenario, nodes)
-            node.core = RelayCore(config: config, seed: coreSeed, now: local)
+            let core = RelayCore(config: config, seed: coreSeed, now: local)
+            if scenario.fidelity == .network { core.share(headers) }
+            node.core = core
         }
         if let attack = node.attack { turn(node, attacks[attack]) }
     }

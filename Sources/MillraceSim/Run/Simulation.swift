@@ -44,6 +44,8 @@ public final class Simulation {
     var now: UInt64 = NodeClock.start.nanoseconds
     var queue = EventQueue()
     var flights = FlightPool()
+    /// What honest nodes have decoded of headers; at network fidelity.
+    let headers = HeaderMemo()
     var trace: TraceHash
     var nodes: [SimNode] = []
     /// By node: whether it takes turns; by their length, when the latest ends; and what is on the way to those that take them.
