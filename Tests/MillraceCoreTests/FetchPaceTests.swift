@@ -45,6 +45,52 @@ import Testing
         #expect(pace.shreds >= before)
     }
 
+    @Test func `before a large window so much more is asked for as the last one took`() {
+        var now = Instant.zero + .seconds(1)
+        var pace = settled(&now)
+        let usual = pace.shreds
+        pace.foresee(heights: 500)
+        // 400 µs a height are assumed, and the size is for a way of 40 ms and a queue of 20.
+        #expect((usual * 40 / 10...usual * 45 / 10).contains(pace.shreds))
+        pace.paused(heights: 500, now: now)
+        now = now + .milliseconds(100)
+        pace.resumed(now: now)
+        #expect(pace.shreds == usual)
+        #expect(pace.perHeight.values == 200)
+        pace.foresee(heights: 500)
+        #expect((usual * 25 / 10...usual * 28 / 10).contains(pace.shreds))
+        // However long it takes, no more than three times the most.
+        pace.paused(heights: 1_000, now: now)
+        pace.resumed(now: now + .seconds(900))
+        pace.foresee(heights: .max)
+        #expect(pace.shreds <= usual + 3 * 512)
+    }
+
+    @Test func `what was asked for on account of a pause waits longer and is not measured`() {
+        var now = Instant.zero + .seconds(1)
+        var pace = settled(&now)
+        let before = pace.shreds
+        now = now + .milliseconds(200)
+        pace.foresee(heights: 1_000)
+        pace.paused(heights: 1_000, now: now)
+        now = now + .milliseconds(400)
+        pace.resumed(now: now)
+        now = now + .milliseconds(50)
+        pace.measured(delay: .milliseconds(430), now: now)
+        #expect(pace.shreds == before)
+        now = now + .milliseconds(200)
+        pace.measured(delay: .milliseconds(180), now: now)
+        #expect(pace.shreds < before)
+    }
+
+    @Test func `tenths of a second tell what a height takes in parts`() {
+        var pace = FetchPace(shredsMax: 512)
+        let now = Instant.zero + .seconds(1)
+        pace.paused(heights: 10, now: now)
+        pace.resumed(now: now + .milliseconds(28))
+        #expect(pace.perHeight == (FetchPace.microsecondsPerHeight.values, 2_800))
+    }
+
     @Test func `no pause makes the queue longer than forty milliseconds more`() {
         var now = Instant.zero + .seconds(1)
         var pace = settled(&now)

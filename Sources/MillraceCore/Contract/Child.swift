@@ -26,7 +26,7 @@ final class Child {
     var heights = WorkQueue(capacity: 1_024)
     /// Parity shreds that it owes: for idle slots only.
     var parity = WorkQueue(capacity: 64)
-    /// Windows: sent when nothing else waits.
+    /// Windows: sent when nothing else waits, the lowest heights first.
     var bulk = WorkQueue(capacity: 1_024)
     var pacer: Pacer
     /// What the way to it carries, and what is under way.

@@ -241,7 +241,7 @@ final class Serving {
         // A run of empty mini-blocks is named by its first height, whatever height was asked for.
         let work = Work(key: record.key, shreds: held, withHeader: withHeader, request: request)
         // A slice of a coarser window is wanted next; a shred of c0 holds a replica up.
-        let isQueued = key.cadence == .c0 ? child.repairs.append(work) : child.bulk.append(work)
+        let isQueued = key.cadence == .c0 ? child.repairs.append(work) : child.bulk.insertByHeight(work)
         renew(peer)
         if !isQueued {
             miss(request, asked, header: withHeader, peer)
@@ -280,7 +280,7 @@ final class Serving {
     ) {
         guard let child = peer.child else { return }
         // What does not fit is asked for again.
-        _ = child.bulk.append(
+        _ = child.bulk.insertByHeight(
             Work(key: record.key, shreds: shreds, withHeader: withHeader, request: request))
         renew(peer)
     }

@@ -53,6 +53,21 @@ struct WorkQueue: ~Copyable {
         return true
     }
 
+    /// Puts work before all that waits of higher heights, and behind what waits of its own: whoever asks for windows needs them
+    /// in order, and a piece asked for again is what its state stands still for. What is being sent is finished first. Looks
+    /// at what it overtakes.
+    mutating func insertByHeight(_ work: Work) -> Bool {
+        guard append(work), work.count > 0 else { return work.count == 0 }
+        var place = ring.count - 1
+        let least = isBegun ? 1 : 0
+        while place > least, ring[place - 1].key.firstHeight > work.key.firstHeight {
+            ring[place] = ring[place - 1]
+            place -= 1
+        }
+        ring[place] = work
+        return true
+    }
+
     /// Work on the same slice that waits already takes the place of `work`: it answers the newer request, too. False when
     /// there is none. Looks at the whole queue, unless the slice lies above all that wait.
     mutating func renew(_ work: Work) -> Bool {

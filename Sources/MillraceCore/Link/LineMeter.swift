@@ -23,7 +23,7 @@ struct LineMeter {
         if since >= LineMeter.window {
             bytesPerSecondBefore = bytesPerSecond
             bytesPerSecond = windowBytes * 1_000_000 / max(since.microseconds, 1)
-            if isFull { noteFull(now: now) }
+            if isFull { noteFull(now: now) } else { noteMore() }
             windowBytes = 0
             windowBegan = now
         }
@@ -38,6 +38,11 @@ struct LineMeter {
             windowBegan = now
         }
         isFull = full
+    }
+
+    /// It brings more than when it was full: it is another line now, and what that carries is not known.
+    private mutating func noteMore() {
+        if min(bytesPerSecond, bytesPerSecondBefore) > fullRate * 5 / 4 { fullRate = 0 }
     }
 
     private mutating func noteFull(now: Instant) {

@@ -151,7 +151,9 @@ struct CadenceControl {
         busyBins = isWhole && bytes > 2_000 ? min(busyBins + 1, 1_000) : 0
         if isWhole, isPulling, wasPulling, mode == .steps {
             let rate = bytes * 4
-            bytesPerSecond = bytesPerSecond == 0 ? rate : (bytesPerSecond + rate) / 2
+            bytesPerSecond =
+                bytesPerSecond == 0
+                ? rate : rate > bytesPerSecond ? (bytesPerSecond + rate * 3) / 4 : (bytesPerSecond + rate) / 2
         }
         wasPulling = isPulling
         behind.append(missing)
@@ -202,7 +204,7 @@ struct CadenceControl {
     }
 
     /// Bytes a second of the stream on the wire.
-    private var needed: UInt64 {
+    var needed: UInt64 {
         bytesPerHeight256 * 100 / 256 * CadenceControl.wirePerPayload16 / 16
     }
 

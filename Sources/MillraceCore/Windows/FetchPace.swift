@@ -9,7 +9,8 @@
 ///     nothing came in time: half, once per round trip
 ///
 /// The queue q is 20 ms, and as much more as the process stood still when it last applied a window (40 ms at most): it asked for
-/// nothing meanwhile, and the line went on. What it finds in its socket then waited there and not on the way: it is not
+/// nothing meanwhile, and the line went on. Before a large window as much more is asked for as comes while it is applied, by
+/// what the last one took. What it finds in its socket then waited there and not on the way: it is not
 /// measured.
 ///
 /// The least delay is of the last ten to twenty seconds, so that a way that has become longer is learned.
@@ -22,8 +23,12 @@ struct FetchPace {
     static let startsBelow = Interval.milliseconds(10)
     static let queueTarget = Interval.milliseconds(20)
     static let pauseMax = Interval.milliseconds(40)
-    /// What is asked for before a large window is applied, which takes as long.
-    static let longPause = Interval.milliseconds(200)
+    /// What applying a large window is taken to last until one was: 200 ms for half a c3 window.
+    static let microsecondsPerHeight: (values: Int64, parts: Int64) = (400, 2_500)
+    static let longPauseMax = Interval.seconds(1)
+    /// Beyond what is asked for otherwise, while something large is applied: three times `shredsMax`, which are half a second of
+    /// 25 Mbit/s.
+    static let foreseenMax = 3
     /// So long a process takes for what came while it stood still.
     static let backlog = Interval.milliseconds(5)
     static let memory = Interval.seconds(10)
@@ -39,11 +44,16 @@ struct FetchPace {
     /// The least delay of the memory before this one, and of the one under way.
     private var least: (before: Interval?, now: Interval?) = (nil, nil)
     private var turnsAt = Instant.zero
+    /// What a height lately took to apply, in µs: of a large window, told by values mostly, and of a small one, in parts.
+    private(set) var perHeight: (values: Int64, parts: Int64) = FetchPace.microsecondsPerHeight
+    private var pausedHeights: UInt64 = 0
     /// When the process began to apply something, until it is heard of again; then how long it took, and until when nothing is
     /// measured.
     private var pausedAt: Instant?
     private var pause = Interval.zero
     private var measuresFrom = Instant.zero
+    private var measuresSentFrom = Instant.zero
+    private var isForeseen = false
 
     init(shredsMax: Int) {
         self.shredsMax = max(shredsMax, FetchPace.shredsMin)
@@ -53,9 +63,12 @@ struct FetchPace {
     var shreds: Int { (size256 + extra256) / 256 }
 
     /// Something large is about to be applied: as much more may be asked for as comes meanwhile.
-    mutating func foresee() {
+    mutating func foresee(heights: UInt64) {
         let way = max((minimum ?? latest).microseconds, 1_000) + FetchPace.queueTarget.microseconds
-        extra256 = min(size256 * Int(FetchPace.longPause.microseconds) / Int(way), shredsMax * 256 - size256)
+        let pause = min(
+            perHeight.values * Int64(min(heights, 1_000)), FetchPace.longPauseMax.microseconds)
+        extra256 = min(size256 * Int(pause) / Int(way), shredsMax * 256 * FetchPace.foreseenMax)
+        isForeseen = true
     }
 
     /// The delay that is the way's own.
@@ -65,19 +78,31 @@ struct FetchPace {
     }
 
     /// Something is being applied; the next datagram or timer comes when that is done.
-    mutating func paused(now: Instant) { pausedAt = pausedAt ?? now }
+    mutating func paused(heights: UInt64 = 0, now: Instant) {
+        if pausedAt == nil { (pausedAt, pausedHeights) = (now, 0) }
+        pausedHeights = min(pausedHeights + min(heights, 1_000_000), 1_000_000)
+    }
 
     mutating func resumed(now: Instant) {
         guard let began = pausedAt else { return }
         pausedAt = nil
         extra256 = 0
-        pause = min(max(now - began, .zero), FetchPace.pauseMax)
+        let took = min(max(now - began, .zero), FetchPace.longPauseMax)
+        if pausedHeights >= Cadence.quarter.heights {
+            perHeight.values = took.microseconds / Int64(pausedHeights)
+        } else if pausedHeights >= Cadence.c1.heights {
+            perHeight.parts = took.microseconds / Int64(pausedHeights)
+        }
+        pause = min(took, FetchPace.pauseMax)
         measuresFrom = now + FetchPace.backlog
+        // What was asked for on account of the pause waits for more than the way.
+        if isForeseen { measuresSentFrom = now }
+        isForeseen = false
     }
 
     /// The first answer to a request came after `delay`.
     mutating func measured(delay: Interval, now: Instant) {
-        if now < measuresFrom { return }
+        if now < measuresFrom || now - delay < measuresSentFrom { return }
         if now >= turnsAt {
             turnsAt = now + FetchPace.memory
             least = (least.now, nil)

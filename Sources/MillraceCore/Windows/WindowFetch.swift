@@ -8,7 +8,7 @@
 ///
 /// Promises: nothing is stored that was not verified; no more shreds are asked for than `FetchPace` allows, but for the least
 /// of eight; a slice is asked of one parent at a time, so that two copies of it come only when one was taken for lost.
-/// Slices are dealt to the parents in turn.
+/// Slices are asked of who answers soonest; what has to be asked for again, of the others in turn.
 ///
 /// Bounds: `wantsMax` slices wanted, `requestsMax` requests out. Shreds that come before their header wait in a small pool.
 
@@ -91,8 +91,7 @@ final class WindowFetch {
         return true
     }
 
-    /// Wants these slices, in this order, and no others. Answers to requests that are out are still taken where their header
-    /// is here.
+    /// Wants these slices, in this order, and no others. Answers to requests that are out are still taken.
     func want(only keys: [SliceKey], now: Instant) {
         let before = wants
         wants = keys.prefix(WindowFetch.wantsMax).map { key in
@@ -104,7 +103,24 @@ final class WindowFetch {
         if !wants.isEmpty { nextTick = min(nextTick, now) }
     }
 
-    func isWanted(_ key: SliceKey) -> Bool { wants.contains { $0.key == key } }
+    /// What was asked for and is wanted no more is paid for already, and may be wanted again.
+    private func isExpected(_ key: SliceKey) -> Bool {
+        wants.contains { $0.key == key } || requests.contains { $0?.key == key }
+    }
+
+    /// Shreds that are under way, by window.
+    var underWay: [(cadence: Cadence, firstHeight: UInt64, shreds: Int)] {
+        var sums: [(cadence: Cadence, firstHeight: UInt64, shreds: Int)] = []
+        for case let request? in requests {
+            let key = request.key
+            if let at = sums.firstIndex(where: { $0 == (key.cadence, key.firstHeight, $0.shreds) }) {
+                sums[at].shreds += request.outstanding
+            } else {
+                sums.append((key.cadence, key.firstHeight, request.outstanding))
+            }
+        }
+        return sums
+    }
 
     // MARK: Answers
 
@@ -113,7 +129,7 @@ final class WindowFetch {
         let key = header.key
         let hash = SliceHeader.hash(encoded: bytes)
         let held = store.record(key)
-        if held.map({ $0.assembler.headerHash == hash }) ?? !isWanted(key) {
+        if held.map({ $0.assembler.headerHash == hash }) ?? !isExpected(key) {
             endpoint.statistics.headersDuplicate &+= 1
             endpoint.statistics.received.noteDuplicate(bytes.byteCount, among: \.header)
             return
@@ -176,7 +192,7 @@ final class WindowFetch {
             insert(symbol, index: index, in: record, from: peer, now: now)
             return
         }
-        guard isWanted(key) else {
+        guard isExpected(key) else {
             endpoint.statistics.shredsUnplaced &+= 1
             return
         }
@@ -246,14 +262,17 @@ final class WindowFetch {
             outstanding += request.outstanding
         }
         requests[slot] = request
-        // What a parent sends goes on as long as it sends; and it answers in order, but for what it has to fetch itself first.
+        // What a parent sends goes on as long as it sends; and it answers lower heights first, those of one window in the order
+        // of requests, but for what it has to fetch itself first.
         let patience = patience(parent)
         for other in requests.indices {
             guard var waiting = requests[other], waiting.parent == parent, waiting.overtakenAt == nil else {
                 continue
             }
             waiting.deadline = max(waiting.deadline, now + patience)
-            if waiting.order < request.order { waiting.overtakenAt = now }
+            if waiting.order < request.order, waiting.key.firstHeight <= request.key.firstHeight {
+                waiting.overtakenAt = now
+            }
             requests[other] = waiting
         }
         // Of a slice asked for in parts, the next part.
@@ -280,12 +299,12 @@ final class WindowFetch {
 
     var nextDeadline: Instant? { wants.isEmpty && outstanding == 0 ? nil : nextTick }
 
-    /// A window is being applied, which takes a while.
-    func pause(now: Instant) { pace.paused(now: now) }
+    /// A window of so many heights is being applied, which takes a while.
+    func pause(heights: UInt64, now: Instant) { pace.paused(heights: heights, now: now) }
 
-    /// A large one is about to be: what comes meanwhile is asked for now.
-    func foresee(now: Instant) {
-        pace.foresee()
+    /// A large one is about to be, of so many heights: what comes meanwhile is asked for now.
+    func foresee(heights: UInt64, now: Instant) {
+        pace.foresee(heights: heights)
         nextTick = min(nextTick, now)
     }
 
@@ -355,6 +374,7 @@ final class WindowFetch {
             if want.missedBy >> UInt64(i) & 1 == 0 { candidates += 1 }
         }
         if candidates == 0 { return following.windowService == .unknown ? .nobody : .missed }
+        if want.attempts == 0, let parent = soonest(want, among: candidates) { return .parent(parent) }
         var skip = (Int(want.key.index) + want.attempts) % candidates
         for i in following.parents.indices
         where following.servesWindows(i) && want.missedBy >> UInt64(i) & 1 == 0 {
@@ -362,6 +382,27 @@ final class WindowFetch {
             skip -= 1
         }
         return .nobody
+    }
+
+    /// Who answers soonest, by its round trip and by what is asked of it already at the rate at which it sends; one that is idle
+    /// is taken to send its part of what the line brings. Of equals, by turns.
+    private func soonest(_ want: Want, among candidates: Int) -> Int? {
+        let fair = max(following.line.bytesPerSecond / Int64(candidates), 1)
+        var best: Int?
+        var bestTime = Int64.max
+        for turn in following.parents.indices {
+            let i = (turn + Int(want.key.index)) % following.parents.count
+            guard following.servesWindows(i), want.missedBy >> UInt64(i) & 1 == 0,
+                let peer = following.peer(i)
+            else { continue }
+            let rate = max(peer.arrivals.bytesPerSecond, fair)
+            let asked = requests.reduce(0) { $0 + ($1.map { $0.parent == i ? $0.outstanding : 0 } ?? 0) }
+            let time =
+                peer.roundTrip.current.microseconds
+                + Int64(asked) * Int64(Limits.datagramBytesMax) * 1_000_000 / rate
+            if time < bestTime { (best, bestTime) = (i, time) }
+        }
+        return best
     }
 
     private func send(_ at: Int, to parent: Int, slot: Int, now: Instant) {
@@ -382,8 +423,9 @@ final class WindowFetch {
             // Slices of one payload are of even size.
             expected = Int(sibling.dataCount)
         }
+        // On a slow line a slice is a long time. Elsewhere a part of one, asked for last of all, would be what is waited for.
         let room = max(pace.shreds - outstanding, FetchPace.shredsMin)
-        if expected > room {
+        if expected > room, pace.shreds < StripeSet.dataStripesMax * 2 {
             wanted = wanted.prefix(room)
             expected = room
         }

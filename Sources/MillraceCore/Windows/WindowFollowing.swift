@@ -38,17 +38,21 @@ final class WindowFollowing {
     static let unservedInterval = Interval.seconds(30)
     /// Parents say that they serve windows: so long the first one is waited for, as if they had.
     static let trial = Interval.milliseconds(500)
+    /// Mini-blocks that were asked for before come first: until those are here, but no longer than this.
+    static let trialMax = Interval.seconds(3)
+    /// A trial that brought nothing is made again so much later: on a full line mini-blocks would always go before windows.
+    static let trialAgain = Interval.seconds(10)
     /// The stream was seen far ahead: planned again at most so often for that.
     static let noticeInterval = Interval.milliseconds(50)
 
     let fetch: WindowFetch
     let store: WindowStore
     private(set) var control: CadenceControl
-    private let following: Following
-    private let endpoint: Endpoint
+    let following: Following
+    let endpoint: Endpoint
 
     /// A window that no parent had, and until when it is not asked for.
-    private struct Missed {
+    struct Missed {
         var cadence: Cadence
         var first: UInt64
         var until: Instant
@@ -56,25 +60,28 @@ final class WindowFollowing {
         var isFinal: Bool
     }
 
-    private var missed: [Missed] = []
+    var missed: [Missed] = []
     /// The coarsest window applied since the stream was last followed without.
     private var coarsest = Cadence.c0
     /// What was told last.
     private(set) var cadence = Cadence.c0
     private var nextPlanAt: Instant
     /// The parents have served a window.
-    private var isServed = false
+    var isServed = false
     private var unservedUntil: Instant
     /// Until when they are believed that they do.
-    private var trialUntil: Instant?
+    var trialUntil: Instant?
+    private var trialBegan = Instant.zero
     private var noticedAt = Instant.zero
+    /// How long nothing can be asked for from now on, in milliseconds: a window is about to be applied.
+    var pauseAhead: Int64 = 0
     /// Payload bytes of the latest window applied, by cadence.
-    private var latestBytes: [UInt64?] = Array(repeating: nil, count: Cadence.allCases.count)
+    var latestBytes: [UInt64?] = Array(repeating: nil, count: Cadence.allCases.count)
     /// Slices of it.
-    private var latestSlices = Array(repeating: 0, count: Cadence.allCases.count)
+    var latestSlices = Array(repeating: 0, count: Cadence.allCases.count)
     /// The state waits here for a window that is not over yet, of this cadence.
-    private(set) var heldAt: UInt64?
-    private var heldFor = Cadence.c3
+    var heldAt: UInt64?
+    var heldFor = Cadence.c3
     /// How far the stream was when a parent last said so.
     private var latestTip: UInt64 = 0
 
@@ -110,8 +117,13 @@ final class WindowFollowing {
 
     /// Before what is complete is applied: what comes meanwhile is asked for first.
     func prepare(for window: WindowEntry?, now: Instant) {
-        if let window, window.cadence >= .quarter { fetch.foresee(now: now) }
+        if let window, window.cadence >= .quarter {
+            pauseAhead = Int64(window.cadence.heights) * fetch.pace.perHeight.values / 1_000
+            nextPlanAt = now
+            fetch.foresee(heights: window.cadence.heights, now: now)
+        }
         if nextDeadline <= now { handleTimeout(now: now) }
+        pauseAhead = 0
     }
 
     /// A datagram came. If it shows that the stream is far ahead, that is looked at now and not at the next interval.
@@ -137,7 +149,7 @@ final class WindowFollowing {
         store.dropBelow(window.lastHeight + 1)
         // Decoding took a while; what waits in the socket comes all at once and says nothing of the line.
         control.pause(now: now)
-        fetch.pause(now: now)
+        fetch.pause(heights: window.lastHeight - window.firstHeight + 1, now: now)
         following.pass(through: window.lastHeight, now: now)
         nextPlanAt = now
     }
@@ -224,6 +236,7 @@ final class WindowFollowing {
         if following.windowService == .unserved, control.windowsAreMissing(now: now) { follow(now: now) }
         guard following.next > 0, isOffered(now: now),
             control.mode == .steps || behind >= WindowFollowing.gapMin
+                || following.next < following.liveFrom
         else {
             following.leave(nil, limit: .max)
             fetch.want(only: [], now: now)
@@ -232,11 +245,13 @@ final class WindowFollowing {
             return
         }
         let tip = tip
-        trialUntil = trialUntil ?? now + WindowFollowing.trial
-        let isTrusted = isServed || control.told != nil || now < trialUntil ?? now
+        let isTrusted = isServed || control.told != nil || isTried(now: now)
+        let route = isTrusted ? route(tip) : nil
         if let cadence = waitedFor(at: start, tip) {
             (heldAt, heldFor) = (start, cadence)
-        } else if isTrusted, let (cadence, _) = window(from: start, through: tip), cadence >= .quarter {
+        } else if isTrusted, route == nil, let (cadence, _) = window(from: start, through: tip),
+            cadence >= .quarter
+        {
             // Mini-blocks that are here already would only lead past its start.
             (heldAt, heldFor) = (start, cadence)
         }
@@ -244,7 +259,8 @@ final class WindowFollowing {
         let ahead = min(max(fetch.pace.shreds / 12, 12), WindowFollowing.wantsAhead)
         var keys: [SliceKey] = []
         var at = start
-        while keys.count < ahead, let (cadence, last) = window(from: at, through: tip) {
+        if let route { at = follow(route, from: start, &keys, atMost: ahead) }
+        while route == nil, keys.count < ahead, let (cadence, last) = window(from: at, through: tip) {
             if at > start, isSoonOver(coarserThan: cadence, from: at, tip) { break }
             want(cadence, at + 1, &keys, atMost: ahead)
             at = last
@@ -256,138 +272,33 @@ final class WindowFollowing {
         // Windows that are not wanted yet are not asked for otherwise.
         var covered = at
         while covered < at + 100_000, let (_, last) = window(from: covered, through: tip) { covered = last }
+        let limit = control.mode == .follows ? .max : start
         following.leave(
-            covered > start ? (start + 1, covered) : nil, limit: control.mode == .follows ? .max : start)
+            covered > start ? (start + 1, covered) : nil, limit: covered > start ? limit : ledOn(start, limit)
+        )
     }
 
-    /// Whose window the state waits for at `start`, though it is not here.
-    private func waitedFor(at start: UInt64, _ tip: UInt64) -> Cadence? {
-        guard control.mode == .steps else { return nil }
-        guard let told = control.told else { return worthWaiting(at: start, tip) }
-        return start % told.heights == 0 && !isMissed(told, at: start, finally: true) ? told : nil
+    /// No parent has the next tenth of a second any more: mini-blocks lead to the next second.
+    private func ledOn(_ start: UInt64, _ limit: UInt64) -> UInt64 {
+        isMissed(.c1, at: start, finally: true)
+            ? max(limit, (start / Cadence.c2.heights + 1) * Cadence.c2.heights) : limit
     }
 
-    private func isMissed(_ cadence: Cadence, at start: UInt64, finally: Bool) -> Bool {
-        missed.contains { $0.cadence == cadence && $0.first == start + 1 && ($0.isFinal || !finally) }
-    }
-
-    /// A window told by values that is not over yet and will still be here before the finer ones it is made of: where the line
-    /// is too slow for these. Then the state stays at its start. The finer ones come meanwhile, in case the line is better than
-    /// it was.
-    private func worthWaiting(at start: UInt64, _ tip: UInt64) -> Cadence? {
-        guard start % Cadence.quarter.heights == 0, control.bytesPerSecond > 0,
-            !control.isFast(now: endpoint.now),
-            var finer = latestBytes[Int(Cadence.c2.rawValue)].map({ $0 * 5 / 2 })
-        else { return nil }
-        var worth: Cadence?
-        for cadence in [Cadence.quarter, .half, .c3] where start % cadence.heights == 0 {
-            // Not seen yet: about three quarters of the finer ones.
-            let bytes = latestBytes[Int(cadence.rawValue)] ?? finer * 3 / 4
-            let last = start + cadence.heights
-            if last > tip {
-                let wait = (last - tip) * UInt64(Limits.miniBlockInterval.milliseconds)
-                if wait + control.milliseconds(for: bytes) < control.milliseconds(for: finer) {
-                    worth = cadence
-                }
-            }
-            finer = bytes * 2
+    /// Whether windows are waited for though none has come yet.
+    private func isTried(now: Instant) -> Bool {
+        if trialUntil.map({ now >= $0 + WindowFollowing.trialAgain }) ?? true {
+            trialBegan = now
+            trialUntil = now + WindowFollowing.trial
         }
-        return worth
-    }
-
-    private func isSoonOver(coarserThan cadence: Cadence, from at: UInt64, _ tip: UInt64) -> Bool {
-        if control.mode == .follows || control.told != nil { return false }
-        for coarser in [Cadence.quarter, .half, .c3] where coarser > cadence && at % coarser.heights == 0 {
-            let last = at + coarser.heights
-            if last > tip, last <= tip + WindowFollowing.soonMax { return true }
+        guard let until = trialUntil, now < until else { return false }
+        if following.requests.outstanding > 0 {
+            trialUntil = min(now + WindowFollowing.trial, trialBegan + WindowFollowing.trialMax)
         }
-        return false
-    }
-
-    /// The next finer cadence told by values.
-    private func half(of cadence: Cadence) -> Cadence? {
-        cadence == .c3 ? .half : cadence == .half ? .quarter : nil
-    }
-
-    /// So much of a window is here that it is the shorter way, though one of twice its length has come to its end.
-    private func isMostlyHere(_ cadence: Cadence, at start: UInt64) -> Bool {
-        guard let entry = store.entry(cadence, start + 1), let header = entry.firstHeader else {
-            return false
-        }
-        // By shreds, since many slices are under way at once.
-        var here = 0
-        for case let record? in entry.slices {
-            here += Int(record.assembler.header.dataCount) - record.assembler.missingCount
-        }
-        return here * 3 >= entry.slices.count * Int(header.dataCount)
-    }
-
-    /// The largest window that begins after `at`, is over by `tip`, and does not lie where the contract delivers.
-    private func window(from at: UInt64, through tip: UInt64) -> (Cadence, last: UInt64)? {
-        let told = control.mode == .steps ? control.told : nil
-        for cadence in WindowMaker.cadences.reversed()
-        where at % cadence.heights == 0 && cadence <= told ?? .c3 {
-            let last = at + cadence.heights
-            if last <= tip, told != nil || isUseful(cadence, from: at),
-                !isMissed(cadence, at: at, finally: false)
-            {
-                if let finer = half(of: cadence), isMostlyHere(finer, at: at) {
-                    return (finer, at + finer.heights)
-                }
-                return (cadence, last)
-            }
-            if cadence == told, !isMissed(cadence, at: at, finally: true) { return nil }
-        }
-        return nil
-    }
-
-    private func isUseful(_ cadence: Cadence, from at: UInt64) -> Bool {
-        switch control.mode {
-        // Half of it would come by contract anyway.
-        case .follows:
-            (following.liveFrom == .max || at + cadence.heights / 2 <= following.liveFrom)
-                && (cadence != .c2 || isQuick(.c2, from: at))
-        // Tenths of a second cost nearly what mini-blocks cost: on a slow line they only lead to the next whole one. On a fast
-        // one the processor is what counts: while it applies a whole second, nothing is asked for.
-        case .steps:
-            switch cadence {
-            case .c0, .quarter, .half, .c3: true
-            case .c2: isQuick(.c2, from: at)
-            case .c1: control.isTakenForFast(now: endpoint.now) || at % Cadence.c2.heights != 0
-            }
-        }
-    }
-
-    /// The line takes longer than the processor, or it has begun to come.
-    private func isQuick(_ cadence: Cadence, from at: UInt64) -> Bool {
-        !control.isTakenForFast(now: endpoint.now) || store.entry(cadence, at + 1) != nil
+        return true
     }
 
     private var hasEnded: Bool {
         following.parents.indices.contains { following.peer($0)?.status.ended ?? false }
-    }
-
-    /// The window's slices that are not complete; until a header says how many there are, as many as it surely has.
-    private func want(_ cadence: Cadence, _ first: UInt64, _ keys: inout [SliceKey], atMost limit: Int) {
-        guard let entry = store.entry(cadence, first) else {
-            for index in 0..<guessedSlices(cadence) where keys.count < limit {
-                keys.append(SliceKey(firstHeight: first, cadence: cadence, index: UInt16(index)))
-            }
-            return
-        }
-        if entry.isComplete { return }
-        for index in entry.slices.indices where entry.slices[index]?.isComplete != true {
-            if keys.count >= limit { return }
-            keys.append(SliceKey(firstHeight: first, cadence: cadence, index: UInt16(index)))
-        }
-    }
-
-    private func guessedSlices(_ cadence: Cadence) -> Int {
-        let latest = latestSlices[Int(cadence.rawValue)]
-        if latest > 1 { return latest - 1 }
-        // A third of what its mini-blocks take: no window was ever smaller at a full stream.
-        let bytes = min(control.bytesPerHeight256 * cadence.heights / 256 / 3, UInt64(Limits.payloadBytesMax))
-        return max(Int(bytes) / WireLimits.sliceBytesMax, 1)
     }
 
     private func miss(_ key: SliceKey) {
@@ -399,7 +310,8 @@ final class WindowFollowing {
         let last = key.firstHeight + key.cadence.heights - 1
         let isOver = last + WindowFollowing.patience(key.cadence) < tip
         let retry =
-            control.told == nil ? WindowFollowing.retryInterval(key.cadence) : WindowFollowing.retryInterval
+            control.told == nil && !control.isTakenForFast(now: now)
+            ? WindowFollowing.retryInterval(key.cadence) : WindowFollowing.retryInterval
         missed.removeAll { $0.cadence == key.cadence && $0.first == key.firstHeight }
         if missed.count == 64 { missed.removeFirst() }
         missed.append(

@@ -51,6 +51,25 @@ private func height(_ first: UInt64, request: UInt16, shreds: UInt64 = 0b111) ->
         request: request)
 }
 
+@Test func `windows of lower heights go first, those of one height in the order of requests`() {
+    var queue = WorkQueue(capacity: 16)
+    var done: [Bool] = []
+    for (first, request) in [(21, 1), (31, 2), (11, 3), (21, 4), (11, 5)] {
+        done.append(queue.insertByHeight(height(UInt64(first), request: UInt16(request))))
+        // What is being sent is finished first.
+        if request == 1 { _ = queue.next() }
+    }
+    #expect(done.allSatisfy { $0 })
+    var requests: [UInt16?] = []
+    while let work = queue.next() {
+        requests.append(work.request)
+        queue.dropFront()
+    }
+    #expect(requests == [1, 3, 5, 4, 2])
+    let isEmpty = queue.isEmpty
+    #expect(isEmpty)
+}
+
 @Test func `what waits already is not queued twice, and answers the newer request`() {
     var queue = WorkQueue(capacity: 16)
     var done: [Bool] = []

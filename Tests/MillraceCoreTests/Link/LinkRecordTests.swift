@@ -132,3 +132,24 @@ private func at(_ milliseconds: Int64) -> Instant {
     #expect((9_900...10_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
     #expect(line.carriesKilobitsPerSecond(now: now + .seconds(61)) == nil)
 }
+
+@Test func `a line that brings more than it did when it was full is not known any more`() {
+    var line = LineMeter()
+    var now = at(0)
+    func bring(_ datagrams: Int, every interval: Interval) {
+        for _ in 0..<datagrams {
+            line.came(bytes: 1_222, now: now)
+            now = now + interval
+        }
+    }
+    line.setFull(true, now: now)
+    bring(500, every: .milliseconds(2))
+    line.setFull(false, now: now)
+    #expect((4_900...5_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
+    // A quarter of a second may be what waited in the socket.
+    bring(250, every: .milliseconds(1))
+    bring(500, every: .milliseconds(2))
+    #expect(line.carriesKilobitsPerSecond(now: now) != nil)
+    bring(1_000, every: .milliseconds(1))
+    #expect(line.carriesKilobitsPerSecond(now: now) == nil)
+}

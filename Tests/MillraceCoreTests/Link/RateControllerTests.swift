@@ -28,6 +28,18 @@ func `a source that is always behind fills the link and keeps its queue short`(m
     #expect(bed.percentile(0.95, of: bed.standing) <= 40)
 }
 
+@Test(arguments: [20, 40, 100])
+func `a way that carries six times as much again is full soon`(roundTrip: Int) {
+    // Ten seconds of 25 Mbit/s, ten of 4, and 25 again.
+    let bed = bed(
+        "trace=25:25:4:4:25:25:25:25@5000,rtt=\(roundTrip)", [.greedy, .greedy], warmUp: 20, seconds: 1)
+    #expect(bed.megabits(over: .seconds(1)) >= 0.5 * 25)
+    bed.measure()
+    bed.run(.seconds(1))
+    #expect(bed.megabits(over: .seconds(1)) >= 0.9 * 25)
+    #expect(bed.lossShare <= 0.02)
+}
+
 @Test(arguments: [10, 50, 200, 1_000])
 func `any length of buffer is filled without loss that lasts`(milliseconds: Int) {
     let bed = bed("rate=10,rtt=60,queue=\(milliseconds)ms", [.greedy])
