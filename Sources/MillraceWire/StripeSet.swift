@@ -26,8 +26,12 @@ public struct StripeSet: Hashable, Sendable, BitwiseCopyable {
     /// What a contract that spares parity is for, of a slice of `dataCount` data shreds: these, and a third as many parity
     /// shreds, rounded up (Spec 60.4, rule 9).
     @inlinable public static func sparing(dataCount: Int) -> StripeSet {
-        let data = min(max(dataCount, 0), dataStripesMax)
-        return StripeSet.shreds(dataCount: dataStripesMax, parityCount: (data + 2) / 3)
+        shreds(dataCount: dataStripesMax, parityCount: sparedParity(dataCount: dataCount))
+    }
+
+    /// Parity shreds of a slice of so many data shreds where parity is spared.
+    @inlinable public static func sparedParity(dataCount: Int) -> Int {
+        (min(max(dataCount, 0), dataStripesMax) + 2) / 3
     }
 
     @inlinable public var isEmpty: Bool { bits == 0 }

@@ -18,6 +18,7 @@
 /// much is not tried again at once, and later each time.
 
 import MillraceBase
+import MillraceWire
 
 struct ParityController {
     static let decideInterval = Interval.milliseconds(500)
@@ -164,7 +165,8 @@ struct ParityController {
 
     /// From here on `stripes` is for slices as large as they are.
     private mutating func endSparing() {
-        if sparesParity { stripes = max(min(stripes, (dataCount + 2) / 3), floor) }
+        guard sparesParity else { return }
+        stripes = max(min(stripes, StripeSet.sparedParity(dataCount: dataCount)), floor)
     }
 
     /// The line is full.

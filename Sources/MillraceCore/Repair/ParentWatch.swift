@@ -126,7 +126,9 @@ extension Following {
         guard parents[i].isUsable, leastDataCount > 0 else { return 0 }
         var owed = 0
         for stripe in 0..<leastDataCount where parents[i].stripes.contains(stripe) { owed += 1 }
-        let made = parents[i].sparesParity ? min(parityMade, (leastDataCount + 2) / 3) : parityMade
+        let made =
+            parents[i].sparesParity
+            ? min(parityMade, StripeSet.sparedParity(dataCount: leastDataCount)) : parityMade
         for j in 0..<made where parents[i].stripes.contains(WireLimits.firstParityStripe + j) { owed += 1 }
         return owed
     }
