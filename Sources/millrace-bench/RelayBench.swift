@@ -7,12 +7,9 @@
 ///                 └──▶ a socket for each, on loopback, that nobody reads
 /// ```
 ///
-/// Then the relay alone: what the sequencer sent for some more mini-blocks goes in, and what comes out for its children goes
-/// through its real socket, so that its time has all of a relay's work but the reading of datagrams; beside it a C loop
-/// that only opens, seals and sends as much.
+/// Then the relay alone, beside a C loop (`RelayRounds`).
 
 import ArgumentParser
-import CBareRelay
 import CMillraceCounting
 import MillraceBase
 import MillraceCore
@@ -28,11 +25,13 @@ struct RelayBench: ParsableCommand {
     @OptionGroup var options: BenchOptions
     @Option(help: "Replicas behind the relay.") var children = 8
     @Option(help: "Mini-blocks; the first half warms up.") var miniBlocks: UInt64 = 200
+    @Option(help: "Rounds of ten mini-blocks of the relay alone, each beside the C loop.") var rounds = 9
     @Option(help: "Swaps in each: 1,000 is the stream of 100,000 TPS.") var swaps = 1_000
 
     func validate() throws {
         if !(1...16).contains(children) { throw ValidationError("--children must be 1 to 16.") }
         if !(1...20_000).contains(swaps) { throw ValidationError("--swaps must be 1 to 20000.") }
+        if !(1...1_000).contains(rounds) { throw ValidationError("--rounds must be 1 to 1000.") }
         if !(20...10_000).contains(miniBlocks) { throw ValidationError("--mini-blocks must be 20 to 10000.") }
     }
 
@@ -44,7 +43,9 @@ struct RelayBench: ParsableCommand {
         while try stream.nextGenesis(into: &diff) { try wire.genesis(diff) }
         wire.start()
         wire.run(for: .milliseconds(500))
-        for height in 1...miniBlocks {
+        var height: UInt64 = 0
+        while height < miniBlocks {
+            height += 1
             if height == miniBlocks / 2 { wire.count() }
             _ = try stream.nextMiniBlock(
                 transactions: swaps, sealedAtMicroseconds: height * 10_000, into: &diff)
@@ -62,26 +63,17 @@ struct RelayBench: ParsableCommand {
         report.row("relay, allocations per shred taken in", Double(wire.relayAllocations) / shreds, "")
         report.row("relay, allocations per mini-block", Double(wire.relayAllocations) / counted, "")
         report.row("relay, shreds taken in and sent to \(children)", shreds / wire.relaySeconds, "shreds/s")
-        let alone = try wire.relayAlone(miniBlocks: 100) { height, diff in
+        let alone = try wire.rounds(rounds) { diff in
+            height += 1
             _ = try stream.nextMiniBlock(
-                transactions: swaps, sealedAtMicroseconds: (miniBlocks + height) * 10_000, into: &diff)
+                transactions: swaps, sealedAtMicroseconds: height * 10_000, into: &diff)
         }
-        let sent = Double(alone.datagrams)
-        let batch = UInt32(min(max(sent / Double(children) / 100, 1), 64))
-        func bare(authenticatedOnly: Bool) -> Double {
-            var left: UInt64 = 0
-            let taken = mr_bare_relay(
-                UInt32(children), UInt32(alone.bytes / max(alone.datagrams, 1)), batch,
-                400, authenticatedOnly ? 1 : 0, &left)
-            return taken == 0 ? 0 : Double(left) * 1e9 / Double(taken)
-        }
-        let (sealed, clear) = (bare(authenticatedOnly: false), bare(authenticatedOnly: true))
         report.row(
-            "relay, datagrams to \(children) children through its socket", sent / alone.seconds,
-            "datagrams/s",
-            peer: "C: open, seal, send", sealed)
+            "relay, datagrams to \(children) children through its socket", alone.relay, "datagrams/s",
+            peer: "C: open, seal, send", alone.bare)
         report.row(
-            "  C without enciphering, tags only", clear, "datagrams/s", peer: "C: open, seal, send", sealed)
+            "  C without enciphering, tags only", alone.bareInClear, "datagrams/s",
+            peer: "C: open, seal, send", alone.bare)
         report.row(
             "relay, share of a core", wire.relaySeconds / stream10ms * 100, "%", peer: "the stream's time",
             100)
@@ -97,17 +89,17 @@ struct RelayBench: ParsableCommand {
 }
 
 /// Datagrams reach the other side at once and whole; time goes in steps of a millisecond.
-private final class PerfectWire {
-    private static let sequencerAddress = PeerAddress.loopback(port: 1)
-    private static let relayAddress = PeerAddress.loopback(port: 2)
+final class PerfectWire {
+    static let sequencerAddress = PeerAddress.loopback(port: 1)
+    static let relayAddress = PeerAddress.loopback(port: 2)
     private let identities = (0..<18).map { StaticKeyPair(privateKey: Hash32(word: U256(UInt64($0) + 77))) }
     private let signing = SigningKey(seed: Hash32(word: 5))
     private let sequencerState = State(seed: Seed(2))
     private let replicaStates: [State]
-    private var sequencer: SequencerCore?
-    private var relay: RelayCore?
-    private var replicas: [ReplicaCore] = []
-    private var now = Instant(nanoseconds: 1_000_000_000)
+    var sequencer: SequencerCore?
+    var relay: RelayCore?
+    var replicas: [ReplicaCore] = []
+    var now = Instant(nanoseconds: 1_000_000_000)
 
     private var isCounting = false
     private(set) var relayAllocations: UInt64 = 0
@@ -119,9 +111,9 @@ private final class PerfectWire {
     private var shredsAtStart: UInt64 = 0
 
     private let loop: EventLoop
-    private let socket: UDPSocket
+    let socket: UDPSocket
     /// Where the children's datagrams go, through the kernel, beside the way in this process.
-    private let sinks: [UDPSocket]
+    let sinks: [UDPSocket]
 
     init(children: Int) throws {
         replicaStates = (0..<children).map { State(seed: Seed(UInt64(10 + $0))) }
@@ -142,7 +134,7 @@ private final class PerfectWire {
     }
 
     /// One datagram of the relay's into its socket.
-    private func give(_ bytes: UnsafeRawBufferPointer, _ count: Int, child: Int) {
+    func give(_ bytes: UnsafeRawBufferPointer, _ count: Int, child: Int) {
         guard let slot = socket.nextSlot() else { return }
         slot.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         socket.commit(count: count, to: sinks[child].localAddress)
@@ -229,7 +221,7 @@ private final class PerfectWire {
 
     /// What one core has to say, in the order it says it: copies, and whom they are for.
     private var said: [(target: Int, count: Int)] = []
-    private let copies = UnsafeMutableRawBufferPointer.allocate(byteCount: 4_096 * 2_048, alignment: 64)
+    let copies = UnsafeMutableRawBufferPointer.allocate(byteCount: 4_096 * 2_048, alignment: 64)
 
     /// Moves what every core has to say; false when none had anything.
     private func pump() -> Bool {
@@ -251,58 +243,8 @@ private final class PerfectWire {
         return moved
     }
 
-    /// Feeds the relay what the sequencer sends for so many mini-blocks, ten steps of a millisecond each, and nothing else: what
-    /// left for its children, and its processor time.
-    func relayAlone(
-        miniBlocks: UInt64, _ next: (UInt64, inout StateDiff) throws -> Void
-    ) throws -> (datagrams: UInt64, bytes: UInt64, seconds: Double) {
-        guard let sequencer, let relay else { return (0, 0, 1) }
-        var feed: [[UInt8]] = []
-        var ends: [Int] = []
-        var diff = StateDiff()
-        let begin = now
-        for height in 1...miniBlocks {
-            try next(height, &diff)
-            try sequencer.seal(diff, now: now)
-            for _ in 0..<10 {
-                now = now + .milliseconds(1)
-                sequencer.handleTimeout(now: now)
-                while let output = sequencer.nextOutput() {
-                    guard case .send(let datagram) = output else { continue }
-                    feed.append(Array(sequencer.bytes(of: datagram.buffer)[..<datagram.count]))
-                    sequencer.release(datagram.buffer)
-                }
-                ends.append(feed.count)
-            }
-        }
-        now = begin
-        var (datagrams, bytes) = (UInt64(0), UInt64(0))
-        var place = 0
-        let from = PerfectWire.sequencerAddress
-        let started = MillraceLoop.Machine.cpuTime
-        for end in ends {
-            now = now + .milliseconds(1)
-            relay.handleTimeout(now: now)
-            while place < end {
-                feed[place].withUnsafeMutableBytes { relay.receive($0, from: from, now: now) }
-                place += 1
-            }
-            while let output = relay.nextOutput() {
-                guard case .send(let datagram) = output else { continue }
-                let target = Int(datagram.to.port) - 3
-                if sinks.indices.contains(target) {
-                    datagrams += 1
-                    bytes += UInt64(datagram.count)
-                    give(
-                        UnsafeRawBufferPointer(relay.bytes(of: datagram.buffer)), datagram.count,
-                        child: target)
-                }
-                relay.release(datagram.buffer)
-            }
-            socket.flush()
-        }
-        return (datagrams, bytes, (MillraceLoop.Machine.cpuTime - started).asSeconds)
-    }
+    /// Which core has this address: the sequencer, the relay, the replicas.
+    func target(of address: PeerAddress) -> Int { Int(address.port) - 1 }
 
     /// Takes all of a core's datagrams. False when there was none.
     private func listen(to core: any StreamCore, _ index: Int) -> Bool {
@@ -312,15 +254,9 @@ private final class PerfectWire {
             guard case .send(let datagram) = output else { continue }
             let bytes = UnsafeRawBufferPointer(
                 rebasing: UnsafeRawBufferPointer(core.bytes(of: datagram.buffer))[..<datagram.count])
-            let target: Int
-            switch datagram.to {
-            case PerfectWire.sequencerAddress: target = 0
-            case PerfectWire.relayAddress: target = 1
-            default: target = Int(datagram.to.port) - 1
-            }
             guard said.count < 4_096 else { preconditionFailure("more than a turn's datagrams") }
             UnsafeMutableRawBufferPointer(rebasing: copies[(said.count * 2_048)...]).copyMemory(from: bytes)
-            said.append((target, datagram.count))
+            said.append((target(of: datagram.to), datagram.count))
             core.release(datagram.buffer)
         }
         return moved

@@ -4,13 +4,15 @@
 
 #include <stdint.h>
 
-/// Opens `batch` datagrams of `bytes` bytes (ChaCha20-Poly1305, libsodium), seals each anew for every one of `children` and sends
-/// them, child by child with segmentation offload, to sockets on loopback that nobody reads; `rounds` times. With
-/// `authenticated_only` nothing is enciphered: each datagram has a tag over what it says in the clear.
+/// For each of `batch_count` batches: opens its `batches[b]` datagrams (ChaCha20-Poly1305 over libsodium, eight bytes of associated
+/// data; their `lengths` follow each other), seals each anew for every one of `children` and sends them, child by child with
+/// segmentation offload, to sockets on loopback that nobody reads. With `authenticated_only` nothing is enciphered: each
+/// datagram has a tag over what it says in the clear.
 ///
 /// Returns nanoseconds of this thread's processor time, 0 if it could not be set up; `*sent` datagrams left.
-/// At most 16 children and 64 datagrams of at most 1,472 bytes.
+/// At most 16 children and 64 datagrams of 24 to 1,472 bytes in a batch.
 uint64_t mr_bare_relay(
-    uint32_t children, uint32_t bytes, uint32_t batch, uint32_t rounds, int authenticated_only, uint64_t *sent);
+    uint32_t children, const uint16_t *lengths, const uint16_t *batches, uint32_t batch_count, int authenticated_only,
+    uint64_t *sent);
 
 #endif

@@ -325,7 +325,9 @@ final class Serving {
         if child.isIdle { return child.link.noteIdle() }
         child.link.handleTimeout(now: endpoint.now)
         child.setPace(now: endpoint.now)
-        while child.pacer.maySend, child.link.maySend, endpoint.hasRoomForShreds {
+        // Feedback alone changes it.
+        let inFlightMax = child.link.bytesInFlightMax
+        while child.pacer.maySend, child.link.bytesInFlight < inFlightMax, endpoint.hasRoomForShreds {
             let sent: Int?
             if !child.repairs.isEmpty {
                 sent = send(&child.repairs, peer)

@@ -39,7 +39,9 @@ struct LinkSender {
     mutating func noteIdle() { record.noteIdle() }
 
     /// Whether another datagram may be under way.
-    var maySend: Bool { record.bytesInFlight < UInt64(controller.bytesInFlightMax) }
+    var maySend: Bool { bytesInFlight < bytesInFlightMax }
+    var bytesInFlight: UInt64 { record.bytesInFlight }
+    var bytesInFlightMax: UInt64 { UInt64(controller.bytesInFlightMax) }
 
     var bytesPerSecond: Int64 { controller.rate }
 

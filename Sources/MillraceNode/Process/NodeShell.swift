@@ -45,24 +45,34 @@ public final class NodeShell {
     public func drain() {
         if isDraining { return }
         isDraining = true
-        while let output = core.nextOutput() {
-            switch output {
-            case .send(let datagram):
-                if let slot = socket.nextSlot() {
-                    slot.copyMemory(
-                        from: UnsafeRawBufferPointer(
-                            rebasing: core.bytes(of: datagram.buffer)[..<datagram.count]))
-                    socket.commit(count: datagram.count, to: datagram.to)
-                } else {
-                    datagramsDropped &+= 1
-                }
-                core.release(datagram.buffer)
-            case .event(let event): onEvent(event)
-            case .flush: socket.flush()
-            }
-        }
+        // Nearly all outputs are datagrams, and an output of any kind is twice the size.
+        repeat {
+            while let datagram = core.nextDatagram() { send(datagram) }
+        } while takeOutput()
         isDraining = false
         timer?.set(core.nextDeadline)
+    }
+
+    /// The next output of any kind. False when there is none.
+    private func takeOutput() -> Bool {
+        guard let output = core.nextOutput() else { return false }
+        switch output {
+        case .send(let datagram): send(datagram)
+        case .event(let event): onEvent(event)
+        case .flush: socket.flush()
+        }
+        return true
+    }
+
+    private func send(_ datagram: OutgoingDatagram) {
+        if let slot = socket.nextSlot() {
+            let bytes = core.bytes(of: datagram.buffer)[..<datagram.count]
+            slot.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes))
+            socket.commit(count: datagram.count, to: datagram.to)
+        } else {
+            datagramsDropped &+= 1
+        }
+        core.release(datagram.buffer)
     }
 
     public func close() {
