@@ -97,6 +97,10 @@ int mr_udp_open(mr_udp *s, mr_address bind_to, uint32_t wanted, int buffer_bytes
         set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
         set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
     }
+    if (wanted & MR_UDP_ECT) {
+        set(fd, IPPROTO_IP, IP_TOS, MR_ECN_ECT0);
+        if (ipv6) set(fd, IPPROTO_IPV6, IPV6_TCLASS, MR_ECN_ECT0);
+    }
     s->fd = fd;
     s->features = ipv6 ? MR_UDP_IPV6 : 0;
     int size = 0;
@@ -128,21 +132,38 @@ static int same_address(const mr_address *a, const mr_address *b) {
     return a->low == b->low && a->high == b->high && a->port == b->port;
 }
 
-// Room for the control message of one segmented send.
+// Room for the control messages of one send: the size of its segments, and its mark.
 typedef union {
-    char bytes[CMSG_SPACE(sizeof(uint16_t))];
+    char bytes[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
-} segment_control;
+} send_control;
 
-static void ask_for_segments(struct msghdr *m, segment_control *control, uint16_t segment) {
-    memset(control, 0, sizeof *control);
-    m->msg_control = control->bytes;
-    m->msg_controllen = sizeof control->bytes;
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    c->cmsg_level = IPPROTO_UDP;
-    c->cmsg_type = UDP_SEGMENT;
-    c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    memcpy(CMSG_DATA(c), &segment, sizeof segment);
+static void add_control(struct msghdr *m, send_control *control, int level, int type, const void *value, size_t size) {
+    if (m->msg_control == NULL) {
+        memset(control, 0, sizeof *control);
+        m->msg_control = control->bytes;
+        m->msg_controllen = 0;
+    }
+    struct cmsghdr *c = (struct cmsghdr *)(control->bytes + m->msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(c), value, size);
+    m->msg_controllen += CMSG_SPACE(size);
+}
+
+static void ask_for_segments(struct msghdr *m, send_control *control, uint16_t segment) {
+    add_control(m, control, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment);
+}
+
+// The mark of these datagrams, if they have one of their own.
+static void mark(struct msghdr *m, send_control *control, const mr_datagram *d, int ipv6_socket) {
+    int value = (int)(d->ecn & 3);
+    if (value == MR_ECN_NONE) return;
+    if (ipv6_socket && !is_ipv4(&d->to))
+        add_control(m, control, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof value);
+    else
+        add_control(m, control, IPPROTO_IP, IP_TOS, &value, sizeof value);
 }
 
 // One datagram by itself: after a segmented send was refused, or to find which of a batch is at fault. 1 when its state
@@ -156,6 +177,8 @@ static int send_alone(mr_udp *s, mr_datagram *d) {
     m.msg_namelen = to_system(&d->to, s->features & MR_UDP_IPV6, &address);
     m.msg_iov = &part;
     m.msg_iovlen = 1;
+    send_control control;
+    mark(&m, &control, d, s->features & MR_UDP_IPV6);
     for (;;) {
         s->sends++;
         if (sendmsg(s->fd, &m, 0) >= 0) {
@@ -174,7 +197,7 @@ static int send_alone(mr_udp *s, mr_datagram *d) {
 long mr_udp_send(mr_udp *s, mr_datagram *ring, uint32_t mask, uint32_t head, uint32_t count) {
     struct mmsghdr messages[MR_UDP_BATCH];
     address_storage addresses[MR_UDP_BATCH];
-    segment_control controls[MR_UDP_BATCH];
+    send_control controls[MR_UDP_BATCH];
     struct iovec parts[LOOK_AHEAD];
     uint32_t indexes[LOOK_AHEAD];   // ring entries, in the order of `parts`
     uint32_t first[MR_UDP_BATCH];   // where a message's parts begin
@@ -209,7 +232,9 @@ long mr_udp_send(mr_udp *s, mr_datagram *ring, uint32_t mask, uint32_t head, uin
                 mr_datagram *e = &ring[(head + done + j) & mask];
                 if (taken[j] || e->state != 0 || !same_address(&e->to, &d->to)) continue;
                 // The run ends before a longer datagram or an empty one, and after a shorter one.
-                if (segments > 0 && (e->count > d->count || e->count == 0 || bytes + e->count > RUN_BYTES_MAX)) break;
+                if (segments > 0
+                    && (e->count > d->count || e->count == 0 || e->ecn != d->ecn || bytes + e->count > RUN_BYTES_MAX))
+                    break;
                 taken[j] = 1;
                 parts[used].iov_base = e->bytes;
                 parts[used].iov_len = e->count;
@@ -220,6 +245,7 @@ long mr_udp_send(mr_udp *s, mr_datagram *ring, uint32_t mask, uint32_t head, uin
             }
             m->msg_iovlen = segments;
             if (segments > 1) ask_for_segments(m, &controls[n], (uint16_t)d->count);
+            mark(m, &controls[n], d, ipv6);
             n++;
         }
         uint32_t sent = 0;

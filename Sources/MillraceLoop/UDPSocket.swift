@@ -14,6 +14,8 @@ public struct UDPSocketOptions: Sendable {
     public var kernelBufferBytes = 4 << 20
     /// Segmentation offload on the way out (GSO) and on the way in (GRO), where the kernel has them.
     public var usesOffload = true
+    /// Datagrams say that they may be marked by routers with a queue (ECT(0), RFC 3168).
+    public var mayBeMarked = false
 
     public init() {}
 }
@@ -72,6 +74,10 @@ public final class UDPSocket {
     private var base = UDPCounters()
     /// Explicit congestion bits (RFC 3168) of the datagram now in the handler.
     public private(set) var congestionBits: UInt8 = 0
+    /// What a router with a queue makes of bits that are not zero.
+    public static let congestionMark: UInt8 = 3
+    /// The datagram now in the handler was marked.
+    public var isMarked: Bool { congestionBits == UDPSocket.congestionMark }
 
     /// Opens and binds; port 0 takes a free one (see `localAddress`).
     public init(
@@ -80,7 +86,9 @@ public final class UDPSocket {
         self.loop = loop
         self.options = options
         var socket = mr_udp()
-        let features = options.usesOffload ? UInt32(MR_UDP_GSO | MR_UDP_GRO) : 0
+        let features =
+            (options.usesOffload ? UInt32(MR_UDP_GSO | MR_UDP_GRO) : 0)
+            | (options.mayBeMarked ? UInt32(MR_UDP_ECT) : 0)
         var status = mr_udp_open(&socket, address.shim, features, Int32(clamping: options.kernelBufferBytes))
         guard status == 0 else { throw LoopError(status, "UDP \(address) cannot be bound") }
         var local = mr_address()
@@ -101,7 +109,8 @@ public final class UDPSocket {
         ring = .allocate(capacity: capacity)
         slots = .allocate(byteCount: capacity * options.slotBytes, alignment: 64)
         for i in 0..<capacity {
-            ring[i] = mr_datagram(to: mr_address(), bytes: slots + i * options.slotBytes, count: 0, state: 1)
+            ring[i] = mr_datagram(
+                to: mr_address(), bytes: slots + i * options.slotBytes, count: 0, state: 1, ecn: 0)
         }
         switch Poll.make(on: loop, descriptor: socket.fd, onReady: { [unowned self] in ready($0) }) {
         case .success(let poll):
@@ -175,12 +184,14 @@ public final class UDPSocket {
     }
 
     /// Queues the datagram written into `nextSlot()`: its first `count` bytes.
-    public func commit(count: Int, to address: PeerAddress) {
+    /// `congestionBits` are its own, 0 for what the socket's options say.
+    public func commit(count: Int, to address: PeerAddress, congestionBits: UInt8 = 0) {
         precondition(count >= 0 && count <= options.slotBytes && queued <= mask, "commit without a slot")
         let entry = ring + Int((head &+ queued) & mask)
         entry.pointee.to = address.shim
         entry.pointee.count = UInt32(count)
         entry.pointee.state = 0
+        entry.pointee.ecn = UInt32(congestionBits)
         isSlotLent = false
         queued &+= 1
         if !isDirty {

@@ -183,7 +183,7 @@ public struct FrameReader: ~Escapable {
 
     @_lifetime(self: copy self)
     private mutating func feedback() throws(ByteError) -> LinkFeedback {
-        let flags = try flags(atMost: 1)
+        let flags = try flags(atMost: 3)
         let key = try reader.u16()
         let largest = try reader.varint()
         let received = try reader.varint()
@@ -191,12 +191,15 @@ public struct FrameReader: ~Escapable {
         let at = try reader.u32()
         let earlierBy = try u32Varint()
         let earlier = earlierBy == 0 ? 0 : try u32Varint()
+        let isMarked = flags & 2 != 0
+        let marked = isMarked ? try reader.varint() : 0
         guard largest < LinkFeedback.countMax, received >= 1, received <= largest + 1,
-            bytes < LinkFeedback.countMax, UInt64(earlierBy) <= largest
+            bytes < LinkFeedback.countMax, UInt64(earlierBy) <= largest, marked <= received,
+            !isMarked || marked > 0
         else { throw outOfRange() }
         return LinkFeedback(
             key: key, largest: largest, received: received, bytes: bytes, at: at, earlierBy: earlierBy,
-            earlierMicroseconds: earlier, isBusy: flags == 1)
+            earlierMicroseconds: earlier, isBusy: flags & 1 != 0, marked: marked)
     }
 
     private mutating func outOfRange() -> ByteError {

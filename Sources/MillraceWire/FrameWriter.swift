@@ -163,8 +163,9 @@ public struct FrameWriter {
             put(childrenFree)
         case .feedback(let told):
             precondition(told.received >= 1 && told.received <= told.largest + 1)
+            precondition(told.marked <= told.received)
             put(.feedback)
-            put(UInt8(told.isBusy ? 1 : 0))
+            put(UInt8((told.isBusy ? 1 : 0) + (told.marked > 0 ? 2 : 0)))
             put(told.key)
             put(varint: told.largest)
             put(varint: told.received)
@@ -172,6 +173,7 @@ public struct FrameWriter {
             put(told.at)
             put(varint: UInt64(told.earlierBy))
             if told.earlierBy > 0 { put(varint: UInt64(told.earlierMicroseconds)) }
+            if told.marked > 0 { put(varint: told.marked) }
         }
         return true
     }

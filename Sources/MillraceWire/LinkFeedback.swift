@@ -20,10 +20,12 @@ public struct LinkFeedback: Hashable, Sendable, BitwiseCopyable {
     public var earlierMicroseconds: UInt32
     /// The receiver was at other work lately: its datagrams waited there, and their times say nothing of the way.
     public var isBusy: Bool
+    /// Of the datagrams received, how many a router had marked: it has a queue.
+    public var marked: UInt64
 
     @inlinable public init(
         key: UInt16, largest: UInt64, received: UInt64, bytes: UInt64, at: UInt32, earlierBy: UInt32 = 0,
-        earlierMicroseconds: UInt32 = 0, isBusy: Bool = false
+        earlierMicroseconds: UInt32 = 0, isBusy: Bool = false, marked: UInt64 = 0
     ) {
         self.key = key
         self.largest = largest
@@ -33,6 +35,7 @@ public struct LinkFeedback: Hashable, Sendable, BitwiseCopyable {
         self.earlierBy = earlierBy
         self.earlierMicroseconds = earlierMicroseconds
         self.isBusy = isBusy
+        self.marked = marked
     }
 
     /// Counters stay below 2^62, so bytes of them fit 64 bits whatever a peer says; both are clamped to this.

@@ -116,6 +116,35 @@ struct UDPSocketTests {
         loop.close()
     }
 
+    @Test(arguments: ["127.0.0.1:0", "[::1]:0", "[::]:0"])
+    func `what routers may write on datagrams goes out and comes in`(address: String) throws {
+        let loop = try EventLoop()
+        var options = UDPSocketOptions()
+        options.mayBeMarked = true
+        let a = try UDPSocket(on: loop, bind: try #require(PeerAddress(address)), options: options)
+        let b = try UDPSocket(on: loop, bind: try #require(PeerAddress(address)))
+        // From a socket of both families to an IPv4 address.
+        let to = address == "[::]:0" ? PeerAddress.loopback(port: b.localAddress.port) : b.localAddress
+        var bits: [UInt8] = []
+        var marks: [Bool] = []
+        b.start { [unowned b] _, _ in
+            bits.append(b.congestionBits)
+            marks.append(b.isMarked)
+        }
+        let sent: [UInt8] = [0, 0, 3, 3, 1, 0, 3]
+        for own in sent {
+            _ = try #require(a.nextSlot())
+            a.commit(count: 700, to: to, congestionBits: own)
+        }
+        #expect(run(loop) { bits.count == sent.count })
+        // Runs of equal marks: their order among each other is the kernel's and ours, and kept.
+        #expect(bits == sent.map { $0 == 0 ? 2 : $0 })
+        #expect(marks == sent.map { $0 == 3 })
+        a.close()
+        b.close()
+        loop.close()
+    }
+
     @Test func `datagrams to several addresses leave in runs and keep their order for each`() throws {
         let loop = try EventLoop()
         let sender = try UDPSocket(on: loop, bind: .loopback(port: 0))

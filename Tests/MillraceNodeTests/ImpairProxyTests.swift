@@ -10,6 +10,8 @@ final class ImpairedEcho {
     let echoes: [UDPSocket]
     let proxy: ImpairProxy
     private(set) var echoed: [[PeerAddress]]
+    /// What routers may write, of all that was echoed.
+    private(set) var bits: [UInt8] = []
 
     init(
         routes: Int = 1, up: String = "none", down: String = "none",
@@ -27,8 +29,9 @@ final class ImpairedEcho {
         proxy = try ImpairProxy(on: loop, options)
         echoed = Array(repeating: [], count: routes)
         for (i, echo) in echoes.enumerated() {
-            echo.start { [unowned self] bytes, from in
+            echo.start { [unowned self, unowned echo] bytes, from in
                 echoed[i].append(from)
+                bits.append(echo.congestionBits)
                 _ = echo.send(UnsafeRawBufferPointer(bytes), to: from)
             }
         }
@@ -70,6 +73,24 @@ extension UDPSocket {
 }
 
 struct ImpairProxyTests {
+    @Test(arguments: [true, false])
+    func `a queue's marks are written where the sender says that they may be`(mayBeMarked: Bool) throws {
+        let echo = try ImpairedEcho(up: "rate=4,aqm=codel,ecn=on,queue=250000")
+        var options = UDPSocketOptions()
+        options.mayBeMarked = mayBeMarked
+        let client = try UDPSocket(on: echo.loop, bind: .loopback(port: 0), options: options)
+        // A quarter of a second of queue: the first mark comes after 100 ms.
+        for i in 0..<110 as Range<UInt8> {
+            client.send([UInt8](repeating: i, count: 1_200), to: echo.proxy.listeningAddresses[0])
+        }
+        #expect(echo.run { echo.bits.count == 110 })
+        #expect(echo.proxy.counters.up.marked > 0)
+        let marked = mayBeMarked ? echo.proxy.counters.up.marked : 0
+        #expect(echo.bits.count { $0 == UDPSocket.congestionMark } == Int(marked))
+        #expect(echo.bits.first == (mayBeMarked ? 2 : 0))
+        echo.close(client)
+    }
+
     @Test func `an unimpaired proxy passes everything both ways, in order, each client by a port of its own`()
         throws
     {

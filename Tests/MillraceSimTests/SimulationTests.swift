@@ -64,6 +64,19 @@ import Testing
         #expect(shortage.mbitPerSec > 1.5 && shortage.mbitPerSec < 3.5)
     }
 
+    @Test func `a core is told of every datagram that its line has marked`() throws {
+        let workload = WorkloadSpec(.swap)
+        let scenario = Scenario.link(
+            try SimulationTests.line("rate=5,rtt=30,aqm=codel,ecn=on,queue=400000"), workload: workload,
+            seconds: 1,
+            fidelity: .network)
+        let simulation = try Simulation(scenario, seed: 1, sizes: SimulationTests.steady(workload))
+        try simulation.run()
+        let replica = try #require(simulation.nodes.last)
+        #expect(replica.down.model.counters.marked > 0)
+        #expect(replica.statistics.datagramsMarked == replica.down.model.counters.marked)
+    }
+
     @Test func `a slow processor is told from a slow line`() throws {
         let workload = WorkloadSpec(.swap)
         var scenario = Scenario.link(

@@ -86,6 +86,10 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         .feedback(LinkFeedback(key: 3, largest: 70, received: 60, bytes: 80_000, at: 5, isBusy: true))
     ),
     (
+        "feedback-marked",
+        .feedback(LinkFeedback(key: 3, largest: 70, received: 60, bytes: 80_000, at: 5, marked: 7))
+    ),
+    (
         "feedback-single",
         .feedback(LinkFeedback(key: 3, largest: 0, received: 1, bytes: 60, at: 5))
     ),
@@ -300,7 +304,7 @@ private let controlFrames: [(name: String, frame: Frame)] = [
             [0x06, 1, 0, 0, 1, 9] + [UInt8](repeating: 0, count: 450), frames: 0)
         try write("flags", "outOfRange", "status flags 8", [0x0B, 8, 0, 0, 0, 0], frames: 0)
         try write(
-            "feedback-flags", "outOfRange", "feedback flags 2", [0x20, 2, 3, 0, 9, 1, 0, 1, 0, 0, 0, 0],
+            "feedback-flags", "outOfRange", "feedback flags 4", [0x20, 4, 3, 0, 9, 1, 0, 1, 0, 0, 0, 0],
             frames: 0)
         let record = try #require(
             written { writer in symbol.withUnsafeBytes { writer.appendRecord($0) } })
@@ -322,6 +326,13 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         try write(
             "record-long", "outOfRange", "a record of 165 bytes",
             [0x10, 165] + [UInt8](repeating: 0, count: 165), frames: 0)
+        try write(
+            "feedback-marks-none", "outOfRange", "marked, and none was",
+            [0x20, 2, 3, 0, 9, 4, 0, 1, 0, 0, 0, 0, 0],
+            frames: 0)
+        try write(
+            "feedback-marks-many", "outOfRange", "five marked of four",
+            [0x20, 2, 3, 0, 9, 4, 0, 1, 0, 0, 0, 0, 5], frames: 0)
         try write(
             "feedback-nothing", "outOfRange", "nothing was received",
             [0x20, 0, 3, 0, 9, 0, 0, 1, 0, 0, 0, 0],

@@ -72,6 +72,8 @@ typedef struct {
     void *bytes;
     uint32_t count;
     uint32_t state;
+    /// MR_ECN_*; none: what the socket does (`MR_UDP_ECT`).
+    uint32_t ecn;
 } mr_datagram;
 
 /// What one receive gave: one datagram, or a run of datagrams of `segment` bytes (the last may be shorter).
@@ -82,7 +84,9 @@ typedef struct {
     uint32_t ecn;
 } mr_received;
 
-enum { MR_UDP_GSO = 1, MR_UDP_GRO = 2, MR_UDP_IPV6 = 4 };
+enum { MR_UDP_GSO = 1, MR_UDP_GRO = 2, MR_UDP_IPV6 = 4, MR_UDP_ECT = 8 };
+/// What routers may write on a datagram and read of it (RFC 3168).
+enum { MR_ECN_NONE = 0, MR_ECN_ECT1 = 1, MR_ECN_ECT0 = 2, MR_ECN_CE = 3 };
 enum {
     /// Most messages one call sends or receives.
     MR_UDP_BATCH = 32,
@@ -104,7 +108,8 @@ typedef struct {
     uint64_t sends, segmented_sends;
 } mr_udp;
 
-/// A bound, non-blocking socket with the features of `wanted` that this kernel has; 0 or a negative errno.
+/// A bound, non-blocking socket with the features of `wanted` that this kernel has; 0 or a negative errno. With MR_UDP_ECT its
+/// datagrams leave with ECT(0): they may be marked.
 int mr_udp_open(mr_udp *socket, mr_address bind_to, uint32_t wanted, int buffer_bytes);
 /// The address it is bound to.
 int mr_udp_local(const mr_udp *socket, mr_address *out);
@@ -112,7 +117,7 @@ int mr_udp_local(const mr_udp *socket, mr_address *out);
 int mr_udp_buffers(const mr_udp *socket, int *receive_bytes, int *send_bytes);
 
 /// Sends from a ring of datagrams: entries head ..< head + count, modulo mask + 1. Datagrams to one address keep their
-/// order; equal sizes to one address leave as one segmented send, wherever they stand in the ring. Answers how many
+/// order; equal sizes to one address with equal marks leave as one segmented send, wherever they stand in the ring. Answers how many
 /// entries changed state (0 when the socket is full).
 long mr_udp_send(mr_udp *socket, mr_datagram *ring, uint32_t mask, uint32_t head, uint32_t count);
 

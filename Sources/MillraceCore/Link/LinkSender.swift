@@ -81,6 +81,9 @@ struct LinkSender {
         let sentBytes = Int64(clamping: entry.bytes &- previous.bytes)
         let claimed = Int64(clamping: told.bytes - before.bytes)
         let bytes = min(min(claimed, 1 << 40) + received * LinkSender.packetOverhead, sentBytes)
+        // Counts of marks only grow; of what came, at most all was marked.
+        let marked =
+            told.marked > before.marked ? min(Int64(clamping: told.marked - before.marked), received) : 0
         let span = Int64(Int32(bitPattern: told.at &- before.at))
         let sentSpan = (entry.sentAt - previous.sentAt).microseconds
         let delay = self.delay(told.at, entry.sentAt)
@@ -98,7 +101,8 @@ struct LinkSender {
             LinkReport(
                 roundTrip: now - entry.sentAt, delay: delay, delayLeast: least, datagramsSent: sent,
                 datagramsReceived: received, bytes: bytes, microseconds: max(span, min(sentSpan, 60_000_000)),
-                isBacklogged: entry.idles == previous.idles, isBusy: told.isBusy), now: now)
+                isBacklogged: entry.idles == previous.idles, isBusy: told.isBusy, datagramsMarked: marked),
+            now: now)
     }
 
     private func microseconds(_ instant: Instant) -> UInt32 {

@@ -35,6 +35,8 @@ struct LinkReport {
     var isBacklogged: Bool
     /// The receiver was: the times tell nothing.
     var isBusy = false
+    /// Of those received, marked by a router on the way.
+    var datagramsMarked: Int64 = 0
 }
 
 struct RateController {
@@ -80,6 +82,7 @@ struct RateController {
     /// Loss by chance, in 1/65,536: measured while no queue stands.
     private var chance65536: Int64 = 0
     private var policer = PolicerWatch()
+    private var marks = MarkWatch()
     private var overSince: Instant?
     private var emptyAt: Instant
     private var drainUntil = Instant.zero
@@ -222,7 +225,9 @@ struct RateController {
         let excess = report.delay - (delayBase.value ?? report.delay) - longer
         // A queue on the way there makes the round trip longer too. If it did not, a clock was set.
         if excess > 50_000 { delayBase.shift(by: excess) }
-        let queue = max(0, report.delayLeast - (delayBase.value ?? report.delayLeast))
+        var queue = max(0, report.delayLeast - (delayBase.value ?? report.delayLeast))
+        marks.note(report, isShort: queue < 2_000 + noise64 / 64, roundTrip: roundTripLeast, now: now)
+        if marks.saysFull(now: now) { queue = max(queue, guardDelay + 1_000) }
         recent.add(min(queue, 10_000_000), now: now)
         return queue
     }

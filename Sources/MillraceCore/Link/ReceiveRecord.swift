@@ -20,6 +20,8 @@ struct ReceiveRecord {
     private var largestAt = Instant.zero
     private(set) var received: UInt64 = 0
     private(set) var bytes: UInt64 = 0
+    /// Of those received, marked by a router on the way.
+    private(set) var marked: UInt64 = 0
     /// Bytes per second, smoothed over a few feedbacks.
     private(set) var bytesPerSecond: Int64 = 0
     private var toldBytes: UInt64 = 0
@@ -33,7 +35,8 @@ struct ReceiveRecord {
 
     /// A genuine datagram came; `isBusy` when it may have waited for this node to have time for it.
     mutating func came(
-        key: UInt32, counter: UInt64, bytes count: Int, isBusy: Bool = false, now: Instant
+        key: UInt32, counter: UInt64, bytes count: Int, isBusy: Bool = false, isMarked: Bool = false,
+        now: Instant
     ) {
         if key != self.key {
             if key == oldKey { return }
@@ -54,6 +57,7 @@ struct ReceiveRecord {
         }
         self.isBusy = self.isBusy || isBusy
         received &+= 1
+        if isMarked { marked &+= 1 }
         bytes &+= UInt64(count)
         untold += 1
     }
@@ -70,7 +74,7 @@ struct ReceiveRecord {
     mutating func feedback(now: Instant) -> LinkFeedback {
         var told = LinkFeedback(
             key: UInt16(truncatingIfNeeded: key), largest: largest, received: received, bytes: bytes,
-            at: UInt32(truncatingIfNeeded: largestAt.nanoseconds / 1_000), isBusy: isBusy)
+            at: UInt32(truncatingIfNeeded: largestAt.nanoseconds / 1_000), isBusy: isBusy, marked: marked)
         if earlier < largest, largest - earlier <= UInt64(UInt16.max), earlierAt < largestAt {
             told.earlierBy = UInt32(largest - earlier)
             // At most a second: older than any interval between two feedbacks that matters.

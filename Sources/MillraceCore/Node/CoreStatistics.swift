@@ -29,6 +29,8 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var received = ByteLedger()
     public var datagramsSent: UInt64 = 0
     public var datagramsReceived: UInt64 = 0
+    /// Of those received, marked by a router with a queue (Spec 55.3).
+    public var datagramsMarked: UInt64 = 0
     /// Datagrams that belonged to no session or did not authenticate.
     public var datagramsIgnored: UInt64 = 0
 
@@ -142,6 +144,7 @@ extension CoreStatistics {
         datagramsSent &+= other.datagramsSent
         datagramsReceived &+= other.datagramsReceived
         datagramsIgnored &+= other.datagramsIgnored
+        datagramsMarked &+= other.datagramsMarked
         leftOutBytesRead &+= other.leftOutBytesRead
         shredsStored &+= other.shredsStored
         shredsDuplicate &+= other.shredsDuplicate

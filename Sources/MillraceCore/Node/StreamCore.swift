@@ -12,6 +12,10 @@ public import MillraceWire
 
 public protocol StreamCore: AnyObject {
     func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant)
+    /// The same, with what a router wrote on the datagram under way: `isMarked` says that a queue stands in it (ECN's CE). A core
+    /// that sends no feedback may leave it to the other.
+    func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, isMarked: Bool, now: Instant)
     func handleTimeout(now: Instant)
     /// When `handleTimeout` is due; nil when only a datagram can change anything. May be in the past: then at once.
     var nextDeadline: Instant? { get }
@@ -34,6 +38,9 @@ public protocol StreamCore: AnyObject {
 
 extension StreamCore {
     public func nextDatagram() -> OutgoingDatagram? { nil }
+    public func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, isMarked: Bool, now: Instant
+    ) { receive(datagram, from: address, now: now) }
     public var anchors: [PeerRecord] { [] }
     public var evidence: [UInt8]? { nil }
 }

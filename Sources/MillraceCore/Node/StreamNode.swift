@@ -33,6 +33,8 @@ final class StreamNode {
     private var pathTokens: SecretStream
     /// Where the datagram at hand came from.
     private var source = PeerAddress.unspecified
+    /// A router marked it.
+    private var isMarked = false
 
     init(
         stream: StreamIdentity, store: SliceStore, windows: WindowStore? = nil, seed: Seed, now: Instant,
@@ -73,9 +75,13 @@ final class StreamNode {
 
     // MARK: In
 
-    func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
+    func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, isMarked: Bool = false,
+        now: Instant
+    ) {
         endpoint.advance(to: now)
         endpoint.statistics.datagramsReceived &+= 1
+        if isMarked { endpoint.statistics.datagramsMarked &+= 1 }
         let received = endpoint.open(datagram, from: address)
         drainSessionEvents()
         switch received {
@@ -86,6 +92,7 @@ final class StreamNode {
             endpoint.statistics.received.ignored &+= UInt64(datagram.count)
         case .frames(let session, let range):
             source = address
+            self.isMarked = isMarked
             let isTaken: Void? = endpoint.ask(session) { take(datagram, range, from: $0) }
             if isTaken == nil { endpoint.statistics.received.ignored &+= UInt64(datagram.count) }
         }
@@ -110,7 +117,7 @@ final class StreamNode {
     private func arrived(_ number: DatagramNumber, bytes: Int, from peer: Peer) {
         peer.arrivals.came(
             key: number.key, counter: number.counter, bytes: bytes,
-            isBusy: following?.isBusy(now: endpoint.now) ?? false, now: endpoint.now)
+            isBusy: following?.isBusy(now: endpoint.now) ?? false, isMarked: isMarked, now: endpoint.now)
         following?.line.came(bytes: bytes, now: endpoint.now)
         if peer.arrivals.isDue(now: endpoint.now) {
             endpoint.send(.feedback(peer.arrivals.feedback(now: endpoint.now)), to: peer)

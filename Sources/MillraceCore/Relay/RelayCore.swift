@@ -42,8 +42,14 @@ public final class RelayCore: StreamCore {
     }
 
     public func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
+        receive(datagram, from: address, isMarked: false, now: now)
+    }
+
+    public func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, isMarked: Bool, now: Instant
+    ) {
         isDirty = true
-        node.receive(datagram, from: address, now: now)
+        node.receive(datagram, from: address, isMarked: isMarked, now: now)
     }
 
     public func handleTimeout(now: Instant) {

@@ -234,9 +234,15 @@ public final class ReplicaCore: StreamCore {
     // MARK: Shell
 
     public func receive(_ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, now: Instant) {
+        receive(datagram, from: address, isMarked: false, now: now)
+    }
+
+    public func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, from address: PeerAddress, isMarked: Bool, now: Instant
+    ) {
         isDirty = true
         appliesLeft = ReplicaCore.appliesPerTurn
-        node.receive(datagram, from: address, now: now)
+        node.receive(datagram, from: address, isMarked: isMarked, now: now)
         windows?.noticed(now: node.endpoint.now)
     }
 

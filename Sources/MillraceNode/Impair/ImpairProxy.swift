@@ -88,6 +88,8 @@ public final class ImpairProxy {
         var count: UInt32 = 0
         var client: UInt32 = 0
         var generation: UInt32 = 0
+        /// Its ECN bits.
+        var bits: UInt8 = 0
     }
 
     private let loop: EventLoop
@@ -159,7 +161,7 @@ public final class ImpairProxy {
         }
         clients[client]?.lastHeard = now
         counted.upWireBytesIn &+= UInt64(bytes.count) + ImpairProxy.headerBytes
-        enter(bytes, client: client, isUp: true, now: now)
+        enter(bytes, client: client, isUp: true, bits: entrances[route].socket.congestionBits, now: now)
     }
 
     private func fromUpstream(_ bytes: UnsafeMutableRawBufferPointer, _ from: PeerAddress, client: Int) {
@@ -168,10 +170,13 @@ public final class ImpairProxy {
             return
         }
         counted.downWireBytesIn &+= UInt64(bytes.count) + ImpairProxy.headerBytes
-        enter(bytes, client: client, isUp: false, now: Machine.now)
+        enter(bytes, client: client, isUp: false, bits: known.socket.congestionBits, now: Machine.now)
     }
 
-    private func enter(_ bytes: UnsafeMutableRawBufferPointer, client: Int, isUp: Bool, now: Instant) {
+    /// `bits`: what it says of itself to routers; it says the same when it leaves, or that it was marked.
+    private func enter(
+        _ bytes: UnsafeMutableRawBufferPointer, client: Int, isUp: Bool, bits: UInt8, now: Instant
+    ) {
         guard bytes.count <= DatagramStore.slotBytes else {
             counted.oversized &+= 1
             return
@@ -193,7 +198,8 @@ public final class ImpairProxy {
         if let from = bytes.baseAddress { store.bytes(slot).copyMemory(from: from, byteCount: bytes.count) }
         while loads.count <= Int(slot) { loads.append(Load()) }
         loads[Int(slot)] = Load(
-            count: UInt32(bytes.count), client: UInt32(client), generation: clients[client]?.generation ?? 0)
+            count: UInt32(bytes.count), client: UInt32(client), generation: clients[client]?.generation ?? 0,
+            bits: bits)
     }
 
     // MARK: Out
@@ -254,7 +260,10 @@ public final class ImpairProxy {
         if arrival.flippedBit != Passage.noBit, Int(arrival.flippedBit / 8) < count {
             slot[Int(arrival.flippedBit / 8)] ^= 1 << UInt8(arrival.flippedBit % 8)
         }
-        socket.commit(count: count, to: address)
+        // Only a sender that said so may be marked.
+        let isMarked = arrival.isMarked && load.bits != 0
+        socket.commit(
+            count: count, to: address, congestionBits: isMarked ? UDPSocket.congestionMark : load.bits)
         return true
     }
 

@@ -140,7 +140,9 @@ struct NodePlan {
 
     func socket(on loop: EventLoop) throws -> UDPSocket {
         do throws(LoopError) {
-            return try UDPSocket(on: loop, bind: listen)
+            var options = UDPSocketOptions()
+            options.mayBeMarked = true
+            return try UDPSocket(on: loop, bind: listen, options: options)
         } catch { throw SourceError(error.description) }
     }
 

@@ -35,7 +35,9 @@ public final class NodeShell {
     public func start() {
         let core = core
         socket.start(
-            onDatagram: { bytes, from in core.receive(bytes, from: from, now: Machine.now) },
+            onDatagram: { [unowned socket] bytes, from in
+                core.receive(bytes, from: from, isMarked: socket.isMarked, now: Machine.now)
+            },
             onBatchEnd: { [unowned self] in drain() })
         core.handleTimeout(now: Machine.now)
         drain()

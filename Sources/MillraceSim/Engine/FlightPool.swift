@@ -23,6 +23,8 @@ struct Flight: BitwiseCopyable {
     var slot: UInt32
     /// Which of the slabs; 0 when the bytes lie behind this record.
     var slab: UInt8
+    /// A line on the way has marked it.
+    var isMarked = false
 }
 
 struct FlightPool: ~Copyable {

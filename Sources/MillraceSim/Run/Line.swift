@@ -88,6 +88,7 @@ extension Simulation {
     @inline(__always)
     func follow(_ item: UInt32, _ passage: Passage, _ leg: Line.Leg) {
         guard passage.isDelivered else { return flights.give(item) }
+        if passage.isMarked { flights[item].isMarked = true }
         if passage.isDuplicated {
             let flight = flights[item]
             let isFlipped = passage.duplicateFlippedBit != Passage.noBit
@@ -96,6 +97,7 @@ extension Simulation {
                 wireBytes: flight.wireBytes,
                 flippedBit: isFlipped ? passage.duplicateFlippedBit : flight.flippedBit,
                 UnsafeRawBufferPointer(flights.bytes(of: flight)))
+            flights[twin].isMarked = flight.isMarked
             goOn(twin, leg, from: passage.duplicateAt.nanoseconds)
         }
         if passage.flippedBit != Passage.noBit { flights[item].flippedBit = passage.flippedBit }

@@ -406,7 +406,7 @@ public final class Simulation {
         defer { if let begin { meter?.noteReceived(since: begin, by: node.role) } }
         let source = source(of: flight, item)
         let before = sendsByItself(flight.from) ? core.statistics.datagramsIgnored : nil
-        core.receive(bytes, from: source, now: node.clock.local(now))
+        core.receive(bytes, from: source, isMarked: flight.isMarked, now: node.clock.local(now))
         if let before { noteTaken(flight, from: source, by: node, ignoredBefore: before) }
     }
 

@@ -94,6 +94,7 @@ func frameSamples() -> [[UInt8]] {
         .getPeers(request: 9, count: 6), .place(hops: 2, childrenFree: 60),
         .place(hops: nil, childrenFree: 0),
         .feedback(LinkFeedback(key: 2, largest: 900, received: 880, bytes: 1_000_000, at: 77)),
+        .feedback(LinkFeedback(key: 2, largest: 900, received: 880, bytes: 1_000_000, at: 77, marked: 300)),
         .feedback(
             LinkFeedback(
                 key: 0xFFFF, largest: 1 << 40, received: 1 << 40, bytes: 1 << 50, at: .max, earlierBy: 3,

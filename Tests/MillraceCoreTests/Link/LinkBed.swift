@@ -127,7 +127,10 @@ final class LinkBed {
             queueing.append(waited)
             standingLeast = min(standingLeast, waited)
             let clock = arrival.at + clockAhead
-            flow.receiver.came(key: 0x1_0001, counter: sent.counter, bytes: LinkBed.datagramBytes, now: clock)
+            flow.receiver.came(
+                key: 0x1_0001, counter: sent.counter, bytes: LinkBed.datagramBytes,
+                isMarked: arrival.isMarked,
+                now: clock)
             if flow.receiver.isDue(now: clock) {
                 flow.told.append(flow.receiver.feedback(now: clock))
                 flow.feedbackBytes += 80

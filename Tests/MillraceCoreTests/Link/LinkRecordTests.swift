@@ -107,7 +107,8 @@ private func at(_ milliseconds: Int64) -> Instant {
                 bytes: generator.next() >> UInt64(2 + generator.below(60)),
                 at: UInt32(truncatingIfNeeded: generator.next()),
                 earlierBy: UInt32(truncatingIfNeeded: generator.below(50)),
-                earlierMicroseconds: UInt32(truncatingIfNeeded: generator.next())), now: now)
+                earlierMicroseconds: UInt32(truncatingIfNeeded: generator.next()),
+                marked: generator.next() >> UInt64(2 + generator.below(60))), now: now)
         link.handleTimeout(now: now)
         #expect(link.bytesPerSecond >= RateController.rateMin && link.bytesPerSecond <= 12_500_000)
         #expect(link.controller.bytesInFlightMax > 0)

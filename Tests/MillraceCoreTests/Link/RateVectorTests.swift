@@ -23,7 +23,9 @@ private func encoded(_ report: LinkReport, at: Int64) -> [UInt8] {
     put(report.datagramsReceived, 2)
     put(report.bytes, 4)
     put(report.microseconds, 4)
-    put((report.isBacklogged ? 1 : 0) + (report.isBusy ? 2 : 0), 1)
+    put(
+        (report.isBacklogged ? 1 : 0) + (report.isBusy ? 2 : 0)
+            + (report.datagramsMarked > 0 ? 4 : 0), 1)
     return bytes
 }
 
@@ -44,6 +46,7 @@ private func decoded(_ bytes: ArraySlice<UInt8>) -> (report: LinkReport, at: Int
     var flagged = report
     flagged.isBacklogged = flags & 1 != 0
     flagged.isBusy = flags & 2 != 0
+    flagged.datagramsMarked = flags & 4 != 0 ? 1 : 0
     return (flagged, at)
 }
 
@@ -60,7 +63,7 @@ private func rates(_ bytes: [UInt8], ceiling: Int64) -> [Int64] {
 /// A report every 40 ms of a sender of `rate` bytes a second; `shape` says queue in µs, lost datagrams, and whether
 /// something waited.
 private func sequence(
-    count: Int64, roundTrip: Int64, busy: ClosedRange<Int64> = 0...0,
+    count: Int64, roundTrip: Int64, busy: ClosedRange<Int64> = 0...0, marked: ClosedRange<Int64> = 0...0,
     shape: (Int64) -> (queue: Int64, lost: Int64, sent: Int64, waits: Bool)
 ) -> [UInt8] {
     (1...count).flatMap { step in
@@ -70,7 +73,7 @@ private func sequence(
                 roundTrip: .microseconds(roundTrip + queue), delay: 700_000 + queue + step % 3 * 400,
                 delayLeast: 700_000 + queue, datagramsSent: sent, datagramsReceived: sent - lost,
                 bytes: (sent - lost) * 1_260, microseconds: 40_000, isBacklogged: waits,
-                isBusy: busy.contains(step)),
+                isBusy: busy.contains(step), datagramsMarked: marked.contains(step) ? 1 : 0),
             at: step * 40_000)
     }
 }
@@ -98,6 +101,11 @@ private let cases: [(name: String, why: String, bytes: [UInt8])] = [
         "busy", "a receiver that is busy sees delays of 200 ms; later there is a queue, and it is busy again",
         sequence(count: 80, roundTrip: 60_000, busy: 5...25) { step in
             (step < 5 || (26..<40).contains(step) ? 0 : step <= 25 ? 200_000 : 60_000, 0, 30, step > 40)
+        }
+    ),
+    (
+        "marked", "one datagram in every report is marked for a while, without delay",
+        sequence(count: 80, roundTrip: 60_000, marked: 30...45) { step in (step % 2 * 2_000, 0, 30, step > 32)
         }
     ),
     (
