@@ -130,7 +130,7 @@ import Testing
             simulation.allowsTurns = byTurns
             try simulation.run()
             #expect(simulation.ledgerFault == nil)
-            #expect(simulation.turnNodes.count == (byTurns ? 3 : 0))
+            #expect(simulation.turnGroups.reduce(0) { $0 + $1.nodes.count } == (byTurns ? 3 : 0))
             return simulation.result(wallSeconds: 1)
         }
         let (turns, events) = (try run(byTurns: true), try run(byTurns: false))

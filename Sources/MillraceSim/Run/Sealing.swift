@@ -12,7 +12,10 @@ import MillraceWorkload
 extension Simulation {
     func seal() throws(WorkloadError) {
         let height = sequencerCore.nextHeight
-        for node in replicas { noteStaleness(of: node, before: now) }
+        // Those that take turns note it there.
+        for node in replicas where now >= streamEnds || !takesTurns[Int(node.index)] {
+            noteStaleness(of: node, before: now)
+        }
         guard now < streamEnds else {
             for node in nodes { noteStreamEnd(node) }
             if let sizes { addWindows(to: sequencerCore, sizes, readyAt: .max) }

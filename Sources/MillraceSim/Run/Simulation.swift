@@ -48,16 +48,15 @@ public final class Simulation {
     let headers = HeaderMemo()
     var trace: TraceHash
     var nodes: [SimNode] = []
-    /// By node: whether it takes turns; by their length, when the latest ends; and what is on the way to those that take them.
+    /// By node: whether it takes turns; those that take them together; and what is on the way to them.
     var takesTurns: [Bool]
-    var turnEnds: [UInt64]
+    var turnGroups: [TurnGroup] = []
     var post: Post
     /// False: every node is served by the queue of events (tests compare the two).
     var allowsTurns = true
-    /// Those that take turns.
-    var turnNodes: [UInt32] = []
-    var faultBoundaries: [UInt64] = []
-    var nextFault = 0
+    /// When all nodes are looked at or changed, samples aside; and which is the next.
+    var watchedTimes: [UInt64] = []
+    var nextWatch = 0
     let sharedLines: [SharedLine]
     let hasSharedLines: Bool
     let sequencer: SimNode
@@ -132,7 +131,6 @@ public final class Simulation {
         incomingCut = Array(repeating: false, count: count)
         side = Array(repeating: 0, count: count)
         takesTurns = Array(repeating: false, count: count)
-        turnEnds = Array(repeating: 0, count: Simulation.turnLengths.count)
         post = Post(nodes: count)
 
         nodes = Simulation.makeNodes(scenario, seed: seed)
@@ -221,16 +219,21 @@ public final class Simulation {
         scheduleAttacks()
         var (boundary, isWatched) = (now, false)
         while boundary <= runEnds {
-            // Everything before the boundary; then, where somebody looks, what reached lines before it; then the boundary itself.
+            // Everything before the boundary; where somebody looks, what is late, and what reached lines before it; then the
+            // boundary itself.
             guard try handleEvents(through: boundary - 1, isCancelled) else { return }
-            if isWatched { takeArrivals(through: boundary - 1) }
+            if isWatched {
+                catchUp(to: boundary)
+                takeArrivals(through: boundary - 1)
+            }
             guard try handleEvents(through: boundary, isCancelled) else { return }
             let next = self.boundary(after: boundary)
-            takeTurns(from: boundary)
+            takeTurns(from: boundary, next: next.at)
             if brokenOff != nil { return }
             (boundary, isWatched) = next
         }
         guard try handleEvents(through: runEnds, isCancelled) else { return }
+        catchUp(to: runEnds + 1)
         now = runEnds
         capture?.file.flush(through: .max)
         // Senders of their own and hostile cores keep no books.
@@ -298,285 +301,4 @@ public final class Simulation {
 
     /// Virtual seconds from the first mini-block to the end.
     var streamSeconds: Double { Double(streamEnds - streamBegins) / 1e9 }
-
-    // MARK: Datagrams
-
-    /// Sends one datagram of `node` at `time`.
-    func send(_ datagram: OutgoingDatagram, of node: SimNode, _ core: any StreamCore, at time: UInt64) {
-        defer { core.release(datagram.buffer) }
-        let bytes = UnsafeRawBufferPointer(rebasing: core.bytes(of: datagram.buffer)[..<datagram.count])
-        let wireBytes = datagram.count + datagram.leftOutBytes
-        node.ledger.sentByCore &+= UInt64(wireBytes)
-        node.ledger.sentDatagrams &+= 1
-        guard let to = host(datagram.to), Int(to) < nodes.count, isOpen(node.index, to) else {
-            if !attacks.isEmpty { noteNobody(datagram.to, bytes: wireBytes) }
-            node.ledger.partitioned &+= UInt64(wireBytes)
-            return
-        }
-        if capture != nil { captureSent(node, to: datagram.to, bytes, wireBytes: wireBytes, at: time) }
-        let item = flights.take(
-            from: node.index, to: to, fromPort: node.address.port, toPort: datagram.to.port,
-            wireBytes: UInt16(clamping: wireBytes), bytes)
-        if !forgedSources.isEmpty { forgedSources[item] = nil }
-        enter(item, node.up, at: time)
-    }
-
-    /// A datagram reaches the line that its sender shares with others.
-    func share(_ item: UInt32) {
-        let flight = flights[item]
-        guard let shared = sharedLine(of: flight.from, towards: flight.to) else { return flights.give(item) }
-        enter(item, shared.up, at: now)
-    }
-
-    /// A datagram reaches the far side of its receiver's link.
-    func arrive(_ item: UInt32) {
-        let flight = flights[item]
-        // A partition that began while it was under way stops it here.
-        guard isOpen(flight.from, flight.to) else { return flights.give(item) }
-        if hasSharedLines, let shared = sharedLine(of: flight.to, towards: flight.from) {
-            return enter(item, shared.down, at: now)
-        }
-        enterLast(item, nodes[Int(flight.to)])
-    }
-
-    /// A datagram reaches its receiver's own line.
-    func enterLast(_ item: UInt32, _ node: SimNode) {
-        guard node.hasDown else { return deliver(item, to: node, node.core) }
-        if !node.isPlainDown {
-            enter(item, node.down, at: now)
-        } else if let time = node.arrivalDown(bytes: Int(flights[item].wireBytes), at: now) {
-            comesThrough(item, node, at: time)
-        } else {
-            flights.give(item)
-        }
-        node.noteQueue(at: now)
-    }
-
-    /// A datagram has come through the link. `core` is the node's: one that takes turns holds it for a whole turn.
-    func deliver(_ item: UInt32, to node: SimNode, _ core: (any StreamCore)?) {
-        let flight = flights[item]
-        node.arrived(flight.wireBytes)
-        if capture != nil { captureArrived(flight, node, from: source(of: flight, item)) }
-        if !attacks.isEmpty {
-            for state in attacks where state.isStriking {
-                state.sender?.overheard(self, state, node, flight, from: source(of: flight, item))
-            }
-        }
-        onDelivered?(node, flight)
-        trace.fold(UInt64(flight.wireBytes))
-        guard let core, flight.toPort == node.address.port else {
-            node.ledger.unreceived &+= UInt64(flight.wireBytes)
-            return flights.give(item)
-        }
-        if node.busyUntil > now || node.isPaused {
-            if node.socketBytes + Int(flight.wireBytes) > ProcessorModel.socketBytesMax {
-                node.ledger.socketDropped &+= UInt64(flight.wireBytes)
-                return flights.give(item)
-            }
-            node.socket.append(item)
-            node.socketBytes += Int(flight.wireBytes)
-            wakeProcessor(node)
-            return
-        }
-        receive(item, by: node, core)
-        drain(node, core, at: work(node, node.processor.receiveNanoseconds))
-    }
-
-    func receive(_ item: UInt32, by node: SimNode, _ core: any StreamCore) {
-        let flight = flights[item]
-        defer { flights.give(item) }
-        node.ledger.handedToCore &+= UInt64(flight.wireBytes)
-        node.ledger.handedDatagrams &+= 1
-        let bytes = flights.bytes(of: flight)
-        if flight.flippedBit != Passage.noBit {
-            let byte = Int(flight.flippedBit / 8)
-            if byte < bytes.count {
-                bytes[byte] ^= 1 << (flight.flippedBit % 8)
-            } else if let last = bytes.indices.last {
-                bytes[last] ^= 1
-            }
-            if sizes != nil {
-                // Nothing is encrypted, so nothing would notice: this is what authentication would do.
-                node.ledger.corrupted &+= UInt64(flight.wireBytes)
-                return
-            }
-        }
-        node.ledger.leftOutToCore &+= UInt64(flight.wireBytes) &- UInt64(flight.count)
-        let begin = meter?.now
-        defer { if let begin { meter?.noteReceived(since: begin, by: node.role) } }
-        let source = source(of: flight, item)
-        let before = sendsByItself(flight.from) ? core.statistics.datagramsIgnored : nil
-        core.receive(bytes, from: source, isMarked: flight.isMarked, now: node.clock.local(now))
-        if let before { noteTaken(flight, from: source, by: node, ignoredBefore: before) }
-    }
-
-    // MARK: Nodes' turns
-
-    /// The processor is free, and datagrams wait.
-    func processorFree(_ node: SimNode) {
-        node.isProcessorDue = false
-        if node.isPaused { return }
-        if node.busyUntil > now { return wakeProcessor(node) }
-        // What waits in the socket of a process that ended went with it.
-        guard let core = node.core else { return }
-        var taken: Int64 = 0
-        while taken < Int64(Simulation.batch), let item = node.socket.popFirst() {
-            node.socketBytes -= Int(flights[item].wireBytes)
-            receive(item, by: node, core)
-            taken += 1
-        }
-        drain(node, core, at: work(node, taken * node.processor.receiveNanoseconds))
-        if !node.socket.isEmpty { wakeProcessor(node) }
-    }
-
-    func wakeProcessor(_ node: SimNode) {
-        if node.isProcessorDue { return }
-        node.isProcessorDue = true
-        if takesTurns[Int(node.index)] {
-            node.processorAt = max(node.busyUntil, now)
-        } else {
-            queue.push(Event(at: max(node.busyUntil, now), node: node.index, kind: .processor))
-        }
-    }
-
-    func timer(_ node: SimNode) {
-        // An event that was put in before an earlier one, or for a process that is gone.
-        guard node.timerAt <= now else { return }
-        node.timerAt = .max
-        guard let core = node.core, !node.isPaused else { return }
-        if node.busyUntil > now {
-            schedule(node, at: node.busyUntil)
-            return
-        }
-        core.handleTimeout(now: node.clock.local(now))
-        drain(node, core, at: now)
-    }
-
-    func schedule(_ node: SimNode, at time: UInt64) {
-        guard time < node.timerAt else { return }
-        node.timerAt = time
-        if time <= runEnds, !takesTurns[Int(node.index)] {
-            queue.push(Event(at: time, node: node.index, kind: .timer))
-        }
-    }
-
-    /// Charges work to a node's processor; answers when it is done.
-    func work(_ node: SimNode, _ nanoseconds: Int64) -> UInt64 {
-        let begins = max(now, node.busyUntil)
-        let cost = UInt64(max(nanoseconds, 0))
-        node.busyNanoseconds &+= cost
-        node.busyUntil = begins + cost
-        return node.busyUntil
-    }
-
-    /// Takes what the core has to say, and looks when it wants to be called next. Datagrams leave at `time` or, when there
-    /// is much to send, one after the other.
-    func drain(_ node: SimNode, at time: UInt64) {
-        if let core = node.core { drain(node, core, at: time) }
-    }
-
-    private func drain(_ node: SimNode, _ core: any StreamCore, at time: UInt64) {
-        let begin = meter?.now
-        var upkeepBegins: UInt64?
-        var sent: Int64 = 0
-        var applied: Int64 = 0
-        while true {
-            if let datagram = core.nextDatagram() {
-                send(datagram, of: node, core, at: time + UInt64(sent * node.processor.sendNanoseconds))
-                sent += 1
-                continue
-            }
-            guard let output = core.nextOutput() else { break }
-            switch output {
-            case .send(let datagram):
-                send(datagram, of: node, core, at: time + UInt64(sent * node.processor.sendNanoseconds))
-                sent += 1
-            case .event(let event):
-                note(event, of: node, at: time, &applied)
-            case .flush: upkeepBegins = meter?.now
-            }
-        }
-        if let begin {
-            meter?.noteDrained(
-                since: begin, upkeepSince: upkeepBegins, by: node.role, sent: sent, transactions: applied)
-        }
-        if sent > 0 || applied > 0 {
-            // The processor is taken until the last of it has left.
-            let each = node.processor.applyNanoseconds + node.processor.upkeepNanoseconds
-            let cost = sent * node.processor.sendNanoseconds + applied * each
-            node.busyUntil = max(node.busyUntil, time) + UInt64(cost)
-            node.busyNanoseconds &+= UInt64(cost)
-        }
-        if let deadline = core.nextDeadline {
-            // A deadline that has passed costs a little time all the same.
-            schedule(node, at: max(node.clock.truth(deadline), now + 1_000))
-        }
-    }
-
-    private func note(_ event: CoreEvent, of node: SimNode, at time: UInt64, _ applied: inout Int64) {
-        switch event {
-        case .applied(let block):
-            var count: Int64 = 0
-            for height in block.firstHeight...block.lastHeight { count += transactions(at: height) }
-            let isByValues =
-                sizes?.isByValues(block.cadence, endingAt: block.lastHeight) ?? (block.cadence >= .quarter)
-            // The upkeep of those before comes first.
-            let upkeep = applied * node.processor.upkeepNanoseconds
-            applied += isByValues ? count / ProcessorModel.valuesShare : count
-            node.appliedHeight = block.lastHeight
-            let done = time + UInt64(applied * node.processor.applyNanoseconds + upkeep)
-            let sealed =
-                Int(block.lastHeight) - 1 < sealedAt.count ? sealedAt[Int(block.lastHeight) - 1] : now
-            let lag = Int64(clamping: done) - Int64(clamping: sealed)
-            // Finer ones only lead to the first window of the cadence it was told.
-            if block.cadence >= scenario.groups[node.group].cadence ?? .c0 {
-                node.noteLag(sealedAt: sealed, lagNanoseconds: lag)
-            }
-            noteDelivery(of: node, sealedAt: sealed, took: .nanoseconds(lag))
-            trace.fold(block.lastHeight)
-            trace.fold(UInt64(bitPattern: lag))
-            onApplied?(node, block)
-        case .stopped(let reason):
-            node.stops.append(reason)
-            node.stoppedAt = node.stoppedAt ?? now
-        case .cadence(_, let cadence, _): node.noteCadence(cadence, at: time, until: streamEnds)
-        case .peerDown: if time < streamEnds, time > streamBegins { node.sessionsLost += 1 }
-        case .offence(let address, _):
-            // What attackers do is no fault of ours.
-            if attacks.isEmpty || !isHostile(address) { node.offences += 1 }
-        case .banned(let address, _): noteBan(of: address, by: node)
-        default:
-            break
-        }
-    }
-
-    func transactions(at height: UInt64) -> Int64 {
-        if let sizes { return Int64(sizes.transactions(at: height)) }
-        return Int64(scenario.workload.transactions(atHeight: height))
-    }
-
-    func noteDelivery(of node: SimNode, sealedAt: UInt64, took: Interval) {
-        // A process that began anew fetches what it missed: that is no delivery.
-        if node.upTimes > 1, sealedAt < node.startedAt + UInt64(Simulation.restartTime.nanoseconds) { return }
-        let after = Instant(nanoseconds: sealedAt) - Instant(nanoseconds: streamBegins)
-        lagBook.note(sealedAfter: after, took: took)
-        overDirectBook.note(sealedAfter: after, took: took - node.direct)
-    }
-
-    /// The delays of the lines and of the way between, straight from the sequencer.
-    func direct(to node: SimNode) -> Interval {
-        Simulation.hop(sequencer, node, scenario) { $0.delay }
-    }
-
-    // MARK: The way between
-
-    func delay(_ from: Int, _ to: Int) -> UInt64 {
-        guard let latency = scenario.latency else { return 0 }
-        return UInt64(max(latency.oneWay[from * latency.names.count + to].nanoseconds, 0))
-    }
-
-    func isOpen(_ from: UInt32, _ to: UInt32) -> Bool {
-        let (a, b) = (Int(from), Int(to))
-        return side[a] == side[b] && !outgoingCut[a] && !incomingCut[b]
-    }
 }

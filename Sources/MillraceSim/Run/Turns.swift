@@ -1,19 +1,20 @@
 /// Nodes' turns: a node whose line down takes five milliseconds or longer is not woken for every datagram. Whatever it can
-/// receive before the next boundary is under way already when the boundary before has passed, so all of it is handled in one go,
-/// in order of time, while the node's memory is at hand.
+/// receive so soon after a boundary is under way already when that boundary has passed. And nobody hears of what it does before
+/// its line up has taken its time, so it may come as late with its turn. All of a turn is handled in one go, in order of time,
+/// while the node's memory is at hand.
 ///
-///     boundary T                             T + 5 ms, or 10, or 20 where the line is as long
-///        │ datagrams that reached its line until T are put through it
-///        │ ◀──────── deliveries, timers ────────▶ handled in order, at their own times
+///        end of its last turn            boundary T                      end of this turn
+///                 │ ◀── lag: its line up ──▶ │ ◀── lead: its line down ──▶ │
+///                 │ ◀──── deliveries, timers: handled in order, at their own times ────▶ │
 ///
 /// It is the same simulation: what a node does depends on nothing but what it receives and on its timers, and what it sends
 /// reaches others after the boundary T that has passed. With a thousand nodes one event after the other meant that
-/// nearly every line of memory touched was cold; the longer the turn, the fewer. Boundaries are every `turnInterval` and wherever
-/// something looks at or changes all nodes: samples, faults, the end of the stream. How old a node's state is at a seal within
-/// its turn, it notes itself.
+/// nearly every line of memory touched was cold; the longer the turn, the fewer. Boundaries are every `turnInterval` and where
+/// something looks at or changes all nodes: samples, faults, the end of the stream. No turn goes beyond those, and before
+/// those nobody is behind. How old a node's state is at a seal within its turn, it notes itself.
 ///
 /// Left out, and served by the queue of events: nodes with faster lines, with shared lines or fair queues, and the node whose
-/// datagrams are captured.
+/// datagrams are captured. Nobody's turn comes late where attackers listen or an oracle looks: those want all nodes at one time.
 
 import MillraceBase
 import MillraceLink
@@ -76,39 +77,39 @@ struct Post {
         var item: UInt32
     }
 
-    /// Apart by how long their receivers' turns are: all turns of one length end together.
-    private var sent: [[Letter]]
+    /// By group of the receiver: all turns of a group end together.
+    private var sent: [[Letter]] = []
     private var later: [Letter] = []
     private var sorted: [Letter] = []
     /// By node: where its letters begin in `sorted` and where they end.
     private var begins: [Int]
     private var ends: [Int]
-    /// By node: which length its turns have.
-    private var lengths: [UInt8]
+    /// By node: which group it is in.
+    private var groups: [UInt8]
 
     init(nodes: Int) {
         begins = Array(repeating: 0, count: nodes)
         ends = begins
-        lengths = Array(repeating: 0, count: nodes)
-        sent = Array(repeating: [], count: Simulation.turnLengths.count)
+        groups = Array(repeating: 0, count: nodes)
     }
 
-    /// Turns of `node` have the length at this place of `turnLengths`.
-    mutating func setLength(_ length: Int, of node: UInt32) { lengths[Int(node)] = UInt8(length) }
-
-    func length(of node: UInt32) -> Int { Int(lengths[Int(node)]) }
+    /// `node` takes its turns with this group.
+    mutating func put(_ node: UInt32, into group: Int) {
+        while sent.count <= group { sent.append([]) }
+        groups[Int(node)] = UInt8(group)
+    }
 
     @inline(__always)
     mutating func send(_ item: UInt32, to node: UInt32, at time: UInt64) {
-        sent[Int(lengths[Int(node)])].append(Letter(at: time, node: node, item: item))
+        sent[Int(groups[Int(node)])].append(Letter(at: time, node: node, item: item))
     }
 
-    /// Takes every letter due until `time`: those of a node lie side by side in order of time, equal times in order of sending.
-    /// Letters to nodes whose turns end later (by length, `turnEnds`) wait for their next one.
-    mutating func sort(through time: UInt64, turnEnds: [UInt64]) {
+    /// Takes every letter due until `time` to the nodes of some groups: those of a node lie side by side in order of time, equal
+    /// times in order of sending. Other letters wait.
+    mutating func sort(through time: UInt64, of isDue: (Int) -> Bool) {
         for i in ends.indices { ends[i] = 0 }
-        for length in sent.indices where turnEnds[length] <= time + 1 {
-            for letter in sent[length] where letter.at <= time { ends[Int(letter.node)] += 1 }
+        for group in sent.indices where isDue(group) {
+            for letter in sent[group] where letter.at <= time { ends[Int(letter.node)] += 1 }
         }
         var count = 0
         for i in begins.indices {
@@ -119,11 +120,11 @@ struct Post {
         if sorted.count < count {
             sorted = Array(repeating: Letter(at: 0, node: 0, item: 0), count: count + count / 2)
         }
-        for length in sent.indices where turnEnds[length] <= time + 1 {
+        for group in sent.indices where isDue(group) {
             later.removeAll(keepingCapacity: true)
             Post.put(
-                sent[length], through: time, into: &sorted, from: begins, &ends, later: &later)
-            swap(&sent[length], &later)
+                sent[group], through: time, into: &sorted, from: begins, &ends, later: &later)
+            swap(&sent[group], &later)
         }
     }
 
@@ -159,23 +160,40 @@ struct Post {
     subscript(i: Int) -> Letter { sorted[i] }
 }
 
+/// Nodes whose turns begin and end together.
+struct TurnGroup {
+    /// What their lines down take at the least.
+    let lead: UInt64
+    /// What their lines up take at the least; 0 where nobody may be late.
+    let lag: UInt64
+    /// Until when its nodes have done everything.
+    var end = NodeClock.start.nanoseconds
+    var nodes: [UInt32] = []
+}
+
 extension Simulation {
     /// A divisor of the seals' and samples' intervals.
     static let turnInterval = Interval.milliseconds(5)
-    /// What a turn may last, the longest first: divisors of the samples' interval, and of a second.
-    static let turnLengths = [Interval.milliseconds(20), .milliseconds(10), turnInterval]
+    /// What a turn may lead or lag, the longest first: whatever a line takes is rounded down to one of these, so that there are
+    /// few groups.
+    static let turnLengths = [Interval.milliseconds(50), .milliseconds(20), .milliseconds(10), turnInterval]
 
     /// Chooses the nodes that take turns. Asks to be called once, before the run begins.
     func chooseTurns() {
+        let mayBeLate = attacks.isEmpty && oracle == nil && onDelivered == nil && onApplied == nil
         for node in nodes {
-            let line = node.down.model.parameters
             guard allowsTurns, !hasSharedLines, node.hasDown, !node.down.model.isFair,
                 capture?.node != node.index,
-                let length = Simulation.turnLengths.firstIndex(where: { line.delay - line.jitter >= $0 })
+                let lead = Simulation.turnLength(of: node.down)
             else { continue }
+            let isHeardLate = mayBeLate && node.hasUp && !node.up.model.isFair
+            let lag = isHeardLate ? Simulation.turnLength(of: node.up) ?? 0 : 0
+            let group =
+                turnGroups.firstIndex { $0.lead == lead && $0.lag == lag } ?? turnGroups.count
+            if group == turnGroups.count { turnGroups.append(TurnGroup(lead: lead, lag: lag)) }
+            turnGroups[group].nodes.append(node.index)
             takesTurns[Int(node.index)] = true
-            post.setLength(length, of: node.index)
-            turnNodes.append(node.index)
+            post.put(node.index, into: group)
         }
         let faultTimes = faults.flatMap { fault -> [UInt64] in
             let begins = (Instant(nanoseconds: streamBegins) + fault.at).nanoseconds
@@ -187,35 +205,41 @@ extension Simulation {
                 (Instant(nanoseconds: streamBegins) + $0).nanoseconds
             }
         }
-        faultBoundaries = (faultTimes + strikes).sorted()
+        watchedTimes = (faultTimes + strikes + [streamEnds]).sorted()
+    }
+
+    /// What a line takes at the least, rounded down to one of `turnLengths`; nil when that is less than all of them.
+    private static func turnLength(of line: Line) -> UInt64? {
+        let least = line.model.parameters.delay - line.model.parameters.jitter
+        return turnLengths.first { least >= $0 }.map { UInt64($0.nanoseconds) }
     }
 
     /// The boundary after `time`, and whether something looks at all nodes there.
     func boundary(after time: UInt64) -> (at: UInt64, isWatched: Bool) {
-        let step = UInt64(Simulation.turnInterval.nanoseconds)
-        let origin = NodeClock.start.nanoseconds
-        let regular = origin + ((time - origin) / step + 1) * step
-        while nextFault < faultBoundaries.count, faultBoundaries[nextFault] <= time { nextFault += 1 }
-        let fault = nextFault < faultBoundaries.count ? faultBoundaries[nextFault] : .max
-        let sampleStep = UInt64(Simulation.sampleInterval.nanoseconds)
-        return (min(regular, fault), fault <= regular || (regular - origin) % sampleStep == 0)
+        let regular = Simulation.multiple(of: Simulation.turnInterval, after: time)
+        let watched = nextWatched(after: time)
+        return (min(regular, watched), watched <= regular)
     }
 
-    /// When a turn of this length that begins at the boundary `time` ends: at the next boundary of its length, or where something
-    /// looks at all nodes.
-    private func turnEnd(_ length: Interval, from time: UInt64) -> UInt64 {
-        let origin = NodeClock.start.nanoseconds
-        let step = UInt64(length.nanoseconds)
-        let regular = origin + ((time - origin) / step + 1) * step
-        // `boundary(after:)` has passed over those up to now.
-        let fault = nextFault < faultBoundaries.count ? faultBoundaries[nextFault] : .max
-        return min(regular, fault, runEnds + 1)
+    /// When something looks at all nodes next: a sample, a fault, the end of the stream.
+    private func nextWatched(after time: UInt64) -> UInt64 {
+        while nextWatch < watchedTimes.count, watchedTimes[nextWatch] <= time { nextWatch += 1 }
+        let sample = Simulation.multiple(of: Simulation.sampleInterval, after: time)
+        return nextWatch < watchedTimes.count ? min(watchedTimes[nextWatch], sample) : sample
     }
 
-    /// What has reached the lines of all nodes that take turns until `time` is put through them.
+    private static func multiple(of interval: Interval, after time: UInt64) -> UInt64 {
+        let origin = NodeClock.start.nanoseconds
+        let step = UInt64(interval.nanoseconds)
+        return origin + ((time - origin) / step + 1) * step
+    }
+
+    /// What has reached the lines of all nodes that take turns until `time` is put through them. Nobody's turn goes on.
     func takeArrivals(through time: UInt64) {
-        post.sort(through: time, turnEnds: turnEnds)
-        for index in turnNodes { takeArrivals(of: nodes[Int(index)]) }
+        post.sort(through: time) { _ in true }
+        for group in turnGroups {
+            for index in group.nodes { takeArrivals(of: nodes[Int(index)]) }
+        }
     }
 
     /// Asks for sorted post.
@@ -240,18 +264,32 @@ extension Simulation {
     /// How many datagrams ahead memory is asked for.
     private static let foresight = 4
 
-    /// Every node whose turn it is does what it has to do until just before its turn ends.
-    func takeTurns(from begin: UInt64) {
-        post.sort(through: begin, turnEnds: turnEnds)
-        let ends = turnEnds.indices.map {
-            turnEnds[$0] <= begin ? turnEnd(Simulation.turnLengths[$0], from: begin) : turnEnds[$0]
+    /// Turns that cannot wait for the boundary after `begin`, which is `next`: others would hear of them by then.
+    func takeTurns(from begin: UInt64, next: UInt64) {
+        takeTurns(at: begin, until: min(nextWatched(after: begin), runEnds + 1)) { $0.end + $0.lag < next }
+    }
+
+    /// Everybody does what there is to do until just before `time`. Asks that events before have been handled.
+    func catchUp(to time: UInt64) {
+        takeTurns(at: time - 1, until: time) { $0.end < time }
+    }
+
+    /// The nodes of some groups do what they have to do until their lead after `boundary` is over, at most until `limit`.
+    private func takeTurns(at boundary: UInt64, until limit: UInt64, where isDue: (TurnGroup) -> Bool) {
+        let due = turnGroups.map(isDue)
+        guard due.contains(true) else { return }
+        let before = now
+        post.sort(through: boundary) { due[$0] }
+        for i in turnGroups.indices where due[i] {
+            let group = turnGroups[i]
+            let end = min(boundary + group.lead, limit)
+            for index in group.nodes {
+                takeTurn(nodes[Int(index)], from: group.end, until: end)
+                if brokenOff != nil { return }
+            }
+            turnGroups[i].end = end
         }
-        for index in turnNodes where turnEnds[post.length(of: index)] <= begin {
-            if brokenOff != nil { break }
-            takeTurn(nodes[Int(index)], from: begin, until: ends[post.length(of: index)])
-        }
-        if brokenOff == nil { turnEnds = ends }
-        now = begin
+        now = before
     }
 
     private func takeTurn(_ node: SimNode, from begin: UInt64, until end: UInt64) {
