@@ -186,6 +186,8 @@ public enum Frame: Hashable, Sendable, BitwiseCopyable {
     case evidence(ByteRange)
     /// What came of the datagrams sent (Spec 55.3).
     case feedback(LinkFeedback)
+    /// Nothing: bytes that make a datagram as long as a path is asked to carry (Spec 55.8).
+    case padding(Int)
 }
 
 /// The type bytes of Spec 60.2.
@@ -211,6 +213,7 @@ public enum FrameType: UInt8, Sendable {
     case place = 0x13
     case evidence = 0x30
     case feedback = 0x20
+    case padding = 0x22
 }
 
 /// Bounds of frame fields that are not `WireLimits` already. Every one is checked when parsing and by the writer.

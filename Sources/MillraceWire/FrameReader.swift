@@ -178,6 +178,11 @@ public struct FrameReader: ~Escapable {
                 hops: hops == FrameLimits.hopsUnknown ? nil : hops, childrenFree: childrenFree)
         case .feedback:
             return .feedback(try feedback())
+        case .padding:
+            let count = Int(try reader.u16())
+            guard count > 0 else { throw outOfRange() }
+            if leavesOutSymbols { leftOutBytes += count } else { _ = try reader.span(count) }
+            return .padding(count)
         }
     }
 

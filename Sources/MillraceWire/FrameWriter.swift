@@ -98,10 +98,10 @@ public struct FrameWriter {
     /// Writes any frame that carries no bytes of its own. HEADER, SHRED and REFUSE with alternatives have their own
     /// methods.
     public mutating func append(_ frame: Frame) -> Bool {
-        // 64 bytes bound every frame written here (FEEDBACK, the longest, takes at most 45).
+        // 64 bytes bound every frame written here (FEEDBACK, the longest, takes at most 54).
         guard remaining >= 64 else { return false }
         switch frame {
-        case .header, .headerSum, .shred, .record, .peers, .evidence:
+        case .header, .headerSum, .shred, .record, .peers, .evidence, .padding:
             preconditionFailure("a frame with bytes of its own has a method of its own")
         case .subscribe(let terms):
             put(.subscribe)
@@ -177,6 +177,18 @@ public struct FrameWriter {
         }
         return true
     }
+
+    /// PADDING of `bytes` zeroes; `isLeftOut`: the link carries them and no memory holds them (simulation only).
+    package mutating func appendPadding(_ bytes: Int, isLeftOut: Bool = false) -> Bool {
+        precondition(bytes > 0 && bytes <= Int(UInt16.max))
+        guard remaining >= FrameWriter.paddingOverhead + bytes else { return false }
+        put(.padding)
+        put(UInt16(bytes))
+        if !isLeftOut { for _ in 0..<bytes { put(UInt8(0)) } }
+        return true
+    }
+
+    package static let paddingOverhead = 3
 
     // MARK: Membership frames
 

@@ -278,7 +278,7 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         try write(
             "unknown-type", "unknownType", "type byte 0x7f, behind a good frame", [0x0C, 1, 0, 0, 0, 0x7F],
             frames: 1)
-        try write("padding", "unknownType", "there is no padding: a zero byte is no type", [0x00], frames: 0)
+        try write("padding", "unknownType", "padding is a frame: a zero byte is no type", [0x00], frames: 0)
         try write("cut", "truncated", "a shred whose symbol ends early", Array(shred.dropLast()), frames: 0)
         try write(
             "empty-symbol", "outOfRange", "a symbol has at least one byte", [0x02, 0, 1, 0, 0, 0, 0],
@@ -333,6 +333,12 @@ private let controlFrames: [(name: String, frame: Frame)] = [
         try write(
             "feedback-marks-many", "outOfRange", "five marked of four",
             [0x20, 2, 3, 0, 9, 4, 0, 1, 0, 0, 0, 0, 5], frames: 0)
+        try write(
+            "padding-frame", "ok", "a question in a longer datagram",
+            [0x0C, 1, 2, 3, 4, 0x22, 5, 0, 0, 0, 0, 0, 0],
+            frames: 2)
+        try write("padding-none", "outOfRange", "padding of no bytes", [0x22, 0, 0], frames: 0)
+        try write("padding-short", "truncated", "four bytes of five", [0x22, 5, 0, 0, 0, 0, 0], frames: 0)
         try write(
             "feedback-nothing", "outOfRange", "nothing was received",
             [0x20, 0, 3, 0, 9, 0, 0, 1, 0, 0, 0, 0],

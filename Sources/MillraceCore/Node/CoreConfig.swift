@@ -53,6 +53,9 @@ public struct ServingConfig: Sendable {
     /// The fastest a child is sent to, whatever budget it grants; also the pace for children that name none. It spreads
     /// a mini-block over a few ms: 28 shreds of 1.2 KB at 100 Mbit/s take 2.8 ms.
     public var pacingKilobitsPerSecond: UInt32 = 100_000
+    /// The longest datagram (UDP payload) to send where the way to a child carries it (Spec 55.8): 1,232, which every way does,
+    /// to 1,472.
+    public var datagramBytesMax = Limits.datagramBytesMax
     /// Shreds queued for one child before newer ones are dropped (and counted): about 0.7 s of the 100,000 TPS stream.
     public var queuedShredsMax = 2_048
     /// Bytes of slices kept for repair and catch-up.

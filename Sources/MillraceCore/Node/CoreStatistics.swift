@@ -31,6 +31,8 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     public var datagramsReceived: UInt64 = 0
     /// Of those received, marked by a router with a queue (Spec 55.3).
     public var datagramsMarked: UInt64 = 0
+    /// Of those sent, longer than every path carries (Spec 55.8).
+    public var datagramsLong: UInt64 = 0
     /// Datagrams that belonged to no session or did not authenticate.
     public var datagramsIgnored: UInt64 = 0
 
@@ -143,6 +145,7 @@ extension CoreStatistics {
         received.add(other.received)
         datagramsSent &+= other.datagramsSent
         datagramsReceived &+= other.datagramsReceived
+        datagramsLong &+= other.datagramsLong
         datagramsIgnored &+= other.datagramsIgnored
         datagramsMarked &+= other.datagramsMarked
         leftOutBytesRead &+= other.leftOutBytesRead

@@ -16,6 +16,7 @@ final class Endpoint {
 
     let sessions: SessionTable
     let payloads: PayloadForm
+    let datagramBytesMax: Int
     /// Nodes of one simulation share it.
     var headers: HeaderMemo?
     var statistics = CoreStatistics()
@@ -30,13 +31,20 @@ final class Endpoint {
     /// Slots in use, ascending: iteration order does not depend on hashing.
     private(set) var connected: [Peer] = []
 
-    private var pool = BufferPool(slots: Endpoint.buffersMax)
+    private var pool: BufferPool
     private var datagrams = Ring<OutgoingDatagram>(minimumCapacity: Endpoint.buffersMax)
     private var events = Ring<CoreEvent>(minimumCapacity: Endpoint.eventsMax)
     /// Not counted: `remove` takes out who goes.
     private var withOpenDatagram: [Unmanaged<Peer>] = []
 
-    init(sessions: SessionTable, payloads: PayloadForm, now: Instant) {
+    /// `datagramBytesMax`: the longest that `setDatagramBytes` may say.
+    init(
+        sessions: SessionTable, payloads: PayloadForm, datagramBytesMax: Int = Limits.datagramBytesMax,
+        now: Instant
+    ) {
+        let slotBytes = max(datagramBytesMax, Limits.datagramBytesMax)
+        pool = BufferPool(slots: Endpoint.buffersMax, slotBytes: slotBytes)
+        self.datagramBytesMax = slotBytes
         self.sessions = sessions
         self.payloads = payloads
         self.now = now
@@ -210,6 +218,39 @@ final class Endpoint {
         precondition(stored, "more datagrams than buffers")
     }
 
+    /// Sends PING in a datagram of `bytes` bytes: who answers shows that the way carries such a one.
+    func sendLong(_ token: UInt32, bytes: Int, to peer: Peer) {
+        guard hasRoomForShreds, bytes <= datagramBytesMax, let handle = pool.take() else { return }
+        let buffer = pool.bytes(of: handle)
+        guard let base = buffer.baseAddress else { return pool.release(handle) }
+        var writer = FrameWriter(
+            base: base + SessionTable.headerBytes, capacity: bytes - SessionTable.overheadBytes, count: 0)
+        guard writer.append(.ping(token)) else { return pool.release(handle) }
+        let padding = writer.remaining - FrameWriter.paddingOverhead
+        let leftOut = payloads == .byReference ? padding : 0
+        guard writer.appendPadding(padding, isLeftOut: leftOut > 0),
+            let count = sessions.seal(buffer, plaintextCount: writer.count, for: peer.session, now: now)
+        else { return pool.release(handle) }
+        statistics.sent.control &+= UInt64(writer.count + leftOut)
+        statistics.sent.session &+= UInt64(count - writer.count)
+        statistics.datagramsSent &+= 1
+        peer.bytesSent &+= UInt64(count + leftOut)
+        let stored = datagrams.append(
+            OutgoingDatagram(buffer: handle, count: count, to: peer.address, leftOutBytes: leftOut))
+        precondition(stored, "more datagrams than buffers")
+    }
+
+    /// From now on datagrams to the peer have up to so many bytes.
+    func setDatagramBytes(_ bytes: Int, for peer: Peer) {
+        let most = min(bytes, datagramBytesMax) - SessionTable.overheadBytes
+        if most == peer.framesBytesMax { return }
+        if peer.open != nil, peer.openCount + peer.openLeftOut > most {
+            close(peer)
+            forgetOpenDatagram(of: peer)
+        }
+        peer.framesBytesMax = most
+    }
+
     func sendRefusal(
         serial: UInt32, cadence: Cadence, reason: RefusalReason, retryAfterMilliseconds: UInt32,
         alternatives: [AlternativePeer], to peer: Peer
@@ -290,7 +331,7 @@ final class Endpoint {
             preconditionFailure("no datagram is open")
         }
         return FrameWriter(
-            base: base + SessionTable.headerBytes, capacity: WireLimits.framesBytesMax - peer.openLeftOut,
+            base: base + SessionTable.headerBytes, capacity: peer.framesBytesMax - peer.openLeftOut,
             count: peer.openCount)
     }
 
@@ -301,7 +342,7 @@ final class Endpoint {
     /// Opens a datagram with at least `room` bytes free; closes the current one if it is too full.
     private func prepare(_ peer: Peer, room: Int) -> Bool {
         if peer.open != nil {
-            if peer.openCount + peer.openLeftOut + room <= WireLimits.framesBytesMax { return true }
+            if peer.openCount + peer.openLeftOut + room <= peer.framesBytesMax { return true }
             close(peer)
             // It keeps its place among those with an open datagram.
             guard let handle = pool.take() else {
@@ -338,6 +379,10 @@ final class Endpoint {
         statistics.sent.session &+= UInt64(count - plaintextCount)
         statistics.datagramsSent &+= 1
         peer.bytesSent &+= UInt64(count + peer.openLeftOut)
+        if count + peer.openLeftOut > Limits.datagramBytesMax {
+            peer.mtu.sent(bytes: count + peer.openLeftOut)
+            statistics.datagramsLong &+= 1
+        }
         if let child = peer.child {
             let number = sessions.lastSealed
             child.link.sent(

@@ -15,6 +15,8 @@ final class Peer {
     var openCount = 0
     /// Bytes of symbols by reference in it: they take room and are not there.
     var openLeftOut = 0
+    /// Bytes of frames that a datagram to it has room for: `Endpoint.setDatagramBytes`.
+    var framesBytesMax = WireLimits.framesBytesMax
     var bytesSent: UInt64 = 0
     /// The contract it has with us as our child.
     var child: Child?
@@ -40,6 +42,9 @@ final class Peer {
     /// How often it was told of a proof of misbehaviour; the most when it knows.
     var evidenceTellings = 0
 
+    /// What the way to it carries, where it is a child.
+    var mtu: PathMTU
+
     var pingToken: UInt32 = 0
     var pingSentAt: Instant?
     var nextPingAt: Instant
@@ -55,7 +60,10 @@ final class Peer {
     /// No address is probed before this: it answered with a token that was never sent.
     var pathBlockedUntil = Instant.zero
 
-    init(session: SessionID, key: Hash32, address: PeerAddress, score: PeerScore, now: Instant) {
+    init(
+        session: SessionID, key: Hash32, address: PeerAddress, score: PeerScore, datagramBytesMax: Int,
+        now: Instant
+    ) {
         self.session = session
         self.key = key
         self.address = address
@@ -64,6 +72,7 @@ final class Peer {
         allowance = FrameAllowance(now: now)
         lastReceivedAt = now
         nextPingAt = now
+        mtu = PathMTU(most: datagramBytesMax, now: now)
     }
 }
 

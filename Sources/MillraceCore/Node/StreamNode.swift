@@ -47,7 +47,8 @@ final class StreamNode {
         config.handshakeTimeout = ParentLink.connectTimeout * 2
         config.leavesDatagramsOpen = stream.payloads == .byReference
         endpoint = Endpoint(
-            sessions: SessionTable(config: config, seed: seed, now: now), payloads: stream.payloads, now: now)
+            sessions: SessionTable(config: config, seed: seed, now: now), payloads: stream.payloads,
+            datagramBytesMax: serving?.datagramBytesMax ?? Limits.datagramBytesMax, now: now)
         self.store = store
         self.windows = windows
         self.serving = serving.map { [endpoint] in
@@ -267,12 +268,16 @@ final class StreamNode {
             }
         case .feedback(let told):
             serving?.feedback(told, from: peer)
+        case .padding: break
         case .ping(let token):
             endpoint.send(.pong(token), to: peer)
         case .pong(let token):
             if let sentAt = peer.pingSentAt, token == peer.pingToken {
                 peer.roundTrip.add(now - sentAt)
                 peer.pingSentAt = nil
+            } else if peer.mtu.answered(token, now: now) {
+                endpoint.setDatagramBytes(peer.mtu.size, for: peer)
+                nextPeerTurn = min(nextPeerTurn, peer.mtu.nextAt)
             } else {
                 answeredProbe(token, peer)
             }
@@ -392,7 +397,10 @@ final class StreamNode {
             case .pathSeen(let id, let address):
                 if let peer = endpoint.peer(id) { probe(peer, at: address) }
             case .addressChanged(let id, let address):
-                endpoint.peer(id)?.address = address
+                guard let peer = endpoint.peer(id) else { break }
+                peer.address = address
+                peer.mtu.pathChanged(now: endpoint.now)
+                endpoint.setDatagramBytes(peer.mtu.size, for: peer)
             }
         }
     }
@@ -405,7 +413,9 @@ final class StreamNode {
             return
         }
         let score = endpoint.scores.score(of: key.bytes32, now: endpoint.now)
-        let peer = Peer(session: id, key: key.bytes32, address: address, score: score, now: endpoint.now)
+        let peer = Peer(
+            session: id, key: key.bytes32, address: address, score: score,
+            datagramBytesMax: endpoint.datagramBytesMax, now: endpoint.now)
         if let sample = endpoint.sessions.rttEstimate(of: id) { peer.roundTrip.add(sample) }
         endpoint.add(peer)
         endpoint.emit(.peerUp(address, key: key.bytes32))
@@ -474,8 +484,19 @@ final class StreamNode {
                 endpoint.send(.ping(peer.pingToken), to: peer)
             }
             next = min(next, peer.nextPingAt)
+            if peer.child != nil { next = min(next, lookFurther(peer)) }
         }
         nextPeerTurn = next
+    }
+
+    /// Asks whether the way to a child carries longer datagrams, when that is due; answers when it is next.
+    private func lookFurther(_ peer: Peer) -> Instant {
+        guard endpoint.now >= peer.mtu.nextAt else { return peer.mtu.nextAt }
+        let token = pathToken()
+        let bytes = peer.mtu.question(token: token, timeout: peer.roundTrip.timeout, now: endpoint.now)
+        endpoint.setDatagramBytes(peer.mtu.size, for: peer)
+        if let bytes { endpoint.sendLong(token, bytes: bytes, to: peer) }
+        return peer.mtu.nextAt
     }
 
     /// A follower tells its parents how far it is: the sequencer knows when everything has arrived.

@@ -22,6 +22,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case knownChildren = "known-children"
     case childMbitPerSec = "child-mbit"
     case linkMbitPerSec = "link-mbit"
+    case datagramBytes = "datagram-bytes"
     case statusSocket = "status-socket"
     case logLevel = "log-level"
 
@@ -45,6 +46,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .knownChildren: ""
         case .childMbitPerSec: "100"
         case .linkMbitPerSec: "0"
+        case .datagramBytes: "1472"
         case .statusSocket: ""
         case .logLevel: "notice"
         }
@@ -81,6 +83,8 @@ public enum Setting: String, CaseIterable, Sendable {
             "Comma-separated session keys (52 Base32 characters) of peers whose places strangers never take."
         case .childMbitPerSec: "Pace towards one child: a mini-block's shreds are spread at this rate."
         case .linkMbitPerSec: "What this node's own line can receive, split over its parents; 0: not known."
+        case .datagramBytes:
+            "The longest datagram (UDP payload) sent to children whose path carries it, 1232 (every path) to 1472."
         case .statusSocket: "Unix socket on which the node answers `millrace status`; none by default."
         case .logLevel: "trace, debug, info, notice, warning, error or critical."
         }

@@ -52,6 +52,7 @@ struct NodePlan {
                 .knownChildren, "at most as many keys as children-max, \(serving.childrenMax)")
         }
         serving.pacingKilobitsPerSecond = UInt32(try settings.integer(.childMbitPerSec, 1...100_000)) * 1_000
+        serving.datagramBytesMax = try settings.integer(.datagramBytes, 1_232...1_472)
         serving.retentionBytesMax = try settings.integer(.retentionMiB, 1...65_536) * 1_048_576
         return serving
     }

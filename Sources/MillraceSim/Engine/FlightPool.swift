@@ -34,12 +34,12 @@ struct FlightPool: ~Copyable {
 
     private var lines = Slab(slotBytes: lineBytes)
     private var middle = Slab(slotBytes: 512)
-    private var large = Slab(slotBytes: 1_280)
+    private var large = Slab(slotBytes: 1_536)
     private(set) var inFlight = 0
 
     init() {}
 
-    /// Copies `bytes` (at most 1,280) and answers the flight's number. Each field is written once, where it stays.
+    /// Copies `bytes` (at most 1,536) and answers the flight's number. Each field is written once, where it stays.
     @inline(__always)
     mutating func take(
         from: UInt32, to: UInt32, fromPort: UInt16, toPort: UInt16, wireBytes: UInt16,

@@ -107,6 +107,7 @@ extension Simulation {
         // A thousand relays that keep minutes would not fit; what repair needs lies within seconds.
         serving.retentionBytesMax = (scenario.nodeCount > 50 ? 16 : 64) << 20
         serving.childrenMax = scenario.groups[node.group].childrenMax ?? NodeGroup.childrenLimit
+        serving.datagramBytesMax = scenario.groups[node.group].datagramBytes
         // An operator knows whom it has told of its sequencer.
         if node.role == .sequencer, scenario.groups[node.group].childrenMax != nil {
             serving.knownChildren = nodes.filter { $0.attack == nil && $0.parents.contains(node.index) }

@@ -51,6 +51,8 @@ public struct NodeGroup: Hashable, Sendable {
     /// Contracts it gives at most; nil for `childrenLimit`.
     public var childrenMax: Int?
     public static let childrenLimit = 1_000
+    /// The longest datagram it sends where a path carries it: 1,232 to 1,472.
+    public var datagramBytes = 1_232
     /// The fewest parity stripes to subscribe to.
     public var parityStripes = 1
     /// What the node says its link can receive; 0 for nothing said.

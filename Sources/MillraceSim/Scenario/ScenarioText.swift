@@ -133,7 +133,7 @@ extension Scenario {
 
     private static let nodeKeys = [
         "role", "count", "link", "down", "up", "behind", "region", "parents", "parentCount", "bootstrap",
-        "childrenMax", "parityMin", "linkMbit", "cadence", "driftPPM", "skewMs", "processor",
+        "childrenMax", "datagramBytes", "parityMin", "linkMbit", "cadence", "driftPPM", "skewMs", "processor",
     ]
 
     private mutating func readNodes(_ root: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError) {
@@ -237,6 +237,7 @@ extension Scenario {
         if group.childrenMax != nil, group.role == .replica {
             throw section.wrong("childrenMax", "a replica has no children")
         }
+        group.datagramBytes = try section.integer("datagramBytes", 1_232...1_472) ?? group.datagramBytes
         group.parityStripes = min(
             try section.integer("parityMin", 0...16) ?? group.parityStripes, parityCount)
         group.linkKilobitsPerSecond = UInt32(try section.integer("linkMbit", 0...100_000) ?? 0) * 1_000

@@ -77,6 +77,7 @@ extension NodeGroup {
         }
         if let cadence { lines.append("cadence = \"\(cadence)\"") }
         if let childrenMax { lines.append("childrenMax = \(childrenMax)") }
+        if datagramBytes > 1_232 { lines.append("datagramBytes = \(datagramBytes)") }
         if driftPPM > 0 { lines.append("driftPPM = \(driftPPM)") }
         if skewMilliseconds > 0 { lines.append("skewMs = \(skewMilliseconds)") }
         if processor == .unlimited { lines.append("processor = \"unlimited\"") }

@@ -37,6 +37,8 @@ struct NodeOptions: ParsableArguments {
         name: .customLong("link-mbit"),
         help: "What this node's own line can receive, in Mbit/s; 0: not known.")
     var linkMbit: String?
+    @Option(help: "The longest datagram sent to children whose path carries it (1232 to 1472, default 1472).")
+    var datagramBytes: String?
     @Option(help: "Unix socket on which the node answers `millrace status`.") var statusSocket: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical (default notice).") var logLevel:
         String?
@@ -71,6 +73,7 @@ struct NodeOptions: ParsableArguments {
         case .knownChildren: knownChildren
         case .childMbitPerSec: childMbit
         case .linkMbitPerSec: linkMbit
+        case .datagramBytes: datagramBytes
         case .statusSocket: statusSocket
         case .logLevel: logLevel
         }

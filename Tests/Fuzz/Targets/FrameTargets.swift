@@ -58,6 +58,7 @@ private func write(_ frame: Frame, from bytes: UnsafeRawBufferPointer) -> [UInt8
         case .record(let range): fits = writer.appendRecord(part(range))
         case .peers(let request, let count, let records):
             fits = writer.appendPeers(part(records), count: count, answering: request)
+        case .padding(let count): fits = writer.appendPadding(count)
         default: fits = writer.append(frame)
         }
         return fits ? writer.count : nil
@@ -102,6 +103,7 @@ func frameSamples() -> [[UInt8]] {
     ]
     var samples = frames.map { frame in sample { $0.append(frame) } }
     samples.append(sample { writer in [1, 2, 3].withUnsafeBytes { writer.appendHeader($0) } })
+    samples.append(sample { $0.append(.ping(7)) && $0.appendPadding(300) })
     for index in [0, 2] as [UInt16] {
         let slices = [SliceKey(firstHeight: 1_234, index: index), SliceKey(firstHeight: 1_233, index: 0)]
         var encoded: [UInt8] = []

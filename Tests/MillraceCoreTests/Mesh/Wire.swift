@@ -14,6 +14,8 @@ struct WireParameters {
     var queue = Interval.milliseconds(100)
     /// Payload bytes flipped per 1,000 datagrams.
     var corruptPerMille: UInt64 = 0
+    /// UDP payload; longer datagrams are lost.
+    var bytesMax = Int.max
 }
 
 struct Wire {
@@ -31,7 +33,7 @@ struct Wire {
 
     /// When the datagram arrives; nil when it does not.
     mutating func send(_ count: Int, now: Instant) -> Instant? {
-        if isCut { return nil }
+        if isCut || count > parameters.bytesMax { return nil }
         bytes += UInt64(count + 28)
         var leaves = now
         let rate =
