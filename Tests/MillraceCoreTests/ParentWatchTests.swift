@@ -48,15 +48,15 @@ import Testing
     ) throws {
         let net = Net(seed: seed)
         net.mesh.run(for: .milliseconds(300))
-        try net.mesh.run(heights: 150, transactions: 120)
+        try net.mesh.run(heights: 150, transactions: 40)
         net.mute(0)
         net.mute(1)
-        try net.mesh.run(heights: 30, transactions: 120)
+        try net.mesh.run(heights: 30, transactions: 40)
         for relay in 0..<4 {
             #expect(net.count(relay, silent: true) == (relay < 2 ? 1 : 0), "relay \(relay)")
         }
         // Half a second after, nothing is missing but what is under way.
-        try net.mesh.run(heights: 20, transactions: 120)
+        try net.mesh.run(heights: 20, transactions: 40)
         let status = net.replica.core.statistics
         #expect(status.completeThrough + 12 >= 200, "seed \(seed): \(status.completeThrough)")
         #expect(status.peersBanned == 0)
@@ -65,20 +65,20 @@ import Testing
     @Test func `one that is still mute after its probation is given nothing that is needed`() throws {
         let net = Net(seed: 4)
         net.mesh.run(for: .milliseconds(300))
-        try net.mesh.run(heights: 100, transactions: 120)
+        try net.mesh.run(heights: 100, transactions: 40)
         net.mute(2)
-        try net.mesh.run(heights: 240, transactions: 120)
+        try net.mesh.run(heights: 240, transactions: 40)
         #expect(net.count(2, silent: false) == 1)
         let asked = net.replica.core.statistics.repairsAsked
         // It is on trial now: a second in which what does not come from it is not missed.
-        try net.mesh.run(heights: 50, transactions: 120)
+        try net.mesh.run(heights: 50, transactions: 40)
         #expect(net.replica.core.statistics.repairsAsked - asked < 40)
         #expect(net.count(2, silent: true) == 1)
-        try net.mesh.run(heights: 110, transactions: 120)
+        try net.mesh.run(heights: 110, transactions: 40)
         #expect(net.count(2, silent: true) == 2)
         // When it gives again, it has its share again.
         net.mute(2, false)
-        try net.mesh.run(heights: 500, transactions: 120)
+        try net.mesh.run(heights: 500, transactions: 40)
         let parent = net.replica.core.peers.first { $0.address == net.relays[2].address }
         #expect(parent?.isSilent == false)
         #expect((parent?.stripesFrom ?? 0) > 4)

@@ -1,4 +1,4 @@
-/// The fuzz targets without a fuzzer: their seeds, every truncation of them, some thousand mutations drawn from seeds,
+/// The fuzz targets without a fuzzer: their seeds, truncations of them, some hundred mutations drawn from seeds,
 /// and every input that ever failed (`Tests/Fuzz/Regressions/<target>/`). A broken promise traps and ends the run; the
 /// input is then in the last line printed with MILLRACE_FUZZ_VERBOSE=1.
 
@@ -40,12 +40,12 @@ func `a target survives its seeds, their truncations and mutations of them`(name
     run(target, [])
     for (number, seed) in seeds.enumerated() {
         run(target, seed)
-        let stride = max(1, seed.count / 256)
+        let stride = max(1, seed.count / 128)
         for count in Swift.stride(from: 0, to: seed.count, by: stride) {
             run(target, Array(seed.prefix(count)))
         }
         var generator = Seed(UInt64(number)).generator("mutations")
-        for _ in 0..<(600 / seeds.count) { run(target, mutated(seed, &generator)) }
+        for _ in 0..<(300 / seeds.count) { run(target, mutated(seed, &generator)) }
     }
 }
 
