@@ -29,6 +29,20 @@ import Testing
         #expect(pace.shreds > small)
     }
 
+    @Test
+    func
+        `a line that carried the stream is taken to carry it again, and never less than was asked for before`()
+    {
+        var pace = FetchPace(shredsMax: 512)
+        // 1.1 MB/s over 112 ms are 100 datagrams of 1,232 bytes.
+        pace.expect(bytesPerSecond: 1_100_000, roundTrip: .milliseconds(112))
+        #expect(pace.shreds == 100)
+        pace.expect(bytesPerSecond: 100_000, roundTrip: .milliseconds(112))
+        #expect(pace.shreds == 100)
+        pace.expect(bytesPerSecond: .max, roundTrip: .seconds(9))
+        #expect(pace.shreds == 512)
+    }
+
     @Test func `what waited in the socket while a window was applied is not measured`() {
         var now = Instant.zero + .seconds(1)
         var pace = settled(&now)

@@ -31,6 +31,7 @@ final class Child {
     var pacer: Pacer
     /// What the way to it carries, and what is under way.
     var link: LinkSender
+    var windowRequests = RecentRequests()
     var dropped: UInt64 = 0
     /// Parity found no idle slot since the last STATUS.
     var parityDropped = false

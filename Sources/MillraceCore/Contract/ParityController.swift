@@ -203,7 +203,7 @@ struct ParityController {
             : roundTrip < .milliseconds(100)
                 ? (3, 2)
                 : roundTrip < .milliseconds(200)
-                    ? (5, 3) : roundTrip < .milliseconds(250) ? (5, 4) : (14, 4)
+                    ? (5, 3) : roundTrip < .milliseconds(250) ? (5, 4) : (40, 4)
         // In 1/256 of a shred.
         let mean = dataCount16 * loss65536 / 16 / 256
         for m in 0..<16 {

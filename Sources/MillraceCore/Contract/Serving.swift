@@ -225,6 +225,7 @@ final class Serving {
 
     func repair(request: UInt16, _ key: SliceKey, _ shreds: StripeSet, withHeader: Bool, from peer: Peer) {
         if let misconduct, !misconduct.answers(key.firstHeight) { return }
+        if key.cadence != .c0, let child = peer.child, !child.windowRequests.isNew(request, key) { return }
         guard let child = child(of: peer), let record = record(key) else {
             if key.cadence != .c0, peer.child != nil,
                 demand?(key, shreds, withHeader, request, peer) ?? false

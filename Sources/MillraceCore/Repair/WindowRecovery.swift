@@ -228,7 +228,7 @@ extension Following {
     }
 
     /// The shortest to any parent in use.
-    private func roundTrip() -> Interval {
+    func roundTrip() -> Interval {
         var shortest = RoundTrip.timeoutMax
         for i in parents.indices where parents[i].isUsable {
             if let current = ask(i, { $0.roundTrip.current }) { shortest = min(shortest, current) }

@@ -85,7 +85,9 @@ public final class SequencerCore: StreamCore {
             SliceEncoder(
                 chainID: config.stream.chainID, epoch: config.stream.epoch, cadence: cadence,
                 codecID: Codec.id, originHash: origin, key: config.signingKey,
-                symbolBytesMax: min(max(config.symbolBytesMax, 1), WireLimits.symbolBytesMax),
+                symbolBytesMax: min(
+                    max(config.symbolBytesMax, 1),
+                    SliceEncoder.symbolBytesMax(parityCount: cadence == .c0 ? config.parityCount : 0)),
                 windowSpanMax: cadence == .c0 ? min(max(config.windowSpan, 1), WireLimits.windowSpanMax) : 1)
         }
         self.encoder = encoder(.c0)

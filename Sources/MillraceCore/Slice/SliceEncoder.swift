@@ -89,6 +89,14 @@ public struct SliceEncoder: Sendable {
         return encode(absent, seal: seal, parityCount: parityCount, window: window, pool: pool)
     }
 
+    /// The largest symbol of slices with so much parity. Whoever makes more than four parity shreds of a slice expects bursts,
+    /// and those lose so many datagrams, not so many bytes: slices are cut into a third more of them.
+    public static func symbolBytesMax(parityCount: Int) -> Int {
+        parityCount > 4 ? finerSymbolBytes : WireLimits.symbolBytesMax
+    }
+    /// 18,000 bytes, of 190,000 swaps a second, into 21: eight parity shreds are 38 % of that.
+    static let finerSymbolBytes = 880
+
     /// How many slices a payload of `bytes` becomes.
     public func sliceCount(payloadBytes bytes: Int) -> Int {
         let perSlice = WireLimits.dataCountMax * symbolBytesMax

@@ -32,6 +32,8 @@ struct FetchPace {
     /// So long a process takes for what came while it stood still.
     static let backlog = Interval.milliseconds(5)
     static let memory = Interval.seconds(10)
+    /// No line is taken to carry more than 100 Mbit/s before it did.
+    static let expectedMax: UInt64 = 12_500_000
 
     let shredsMax: Int
     private var size256: Int
@@ -125,6 +127,13 @@ struct FetchPace {
     }
 
     mutating func answered() { if isStarting { resize(to: size256 + 256) } }
+
+    /// The line is taken to carry so much, over the shortest way there is: the size that fills it, and no queue.
+    mutating func expect(bytesPerSecond: UInt64, roundTrip: Interval) {
+        let way = UInt64(min(max(roundTrip.microseconds, 1_000), 1_000_000))
+        let bytes = min(bytesPerSecond, FetchPace.expectedMax) * way / 1_000_000
+        resize(to: max(size256, Int(bytes) * 256 / Limits.datagramBytesMax))
+    }
 
     mutating func timedOut(now: Instant) {
         guard now >= changedAt + latest else { return }

@@ -23,8 +23,6 @@ final class WindowFetch {
     static let firstSlot = 384
     /// A parent may have to fetch the slice itself first.
     static let patience = Interval.milliseconds(250)
-    /// When a later request is being answered, so much reordering is forgiven.
-    static let tolerance = Interval.milliseconds(20)
 
     struct Want {
         var key: SliceKey
@@ -34,25 +32,11 @@ final class WindowFetch {
         var isAsked = false
     }
 
-    private struct Request {
-        var key: SliceKey
-        /// Still expected.
-        var shreds: StripeSet
-        var parent: Int
-        var sentAt: Instant
-        var deadline: Instant
-        /// Shreds still to come, as far as known.
-        var outstanding: Int
-        var order: UInt64
-        var isAnswered = false
-        var overtakenAt: Instant?
-    }
-
     private unowned let following: Following
     private let endpoint: Endpoint
     private let store: WindowStore
     private(set) var wants: [Want] = []
-    private var requests: [Request?] = Array(repeating: nil, count: requestsMax)
+    private var requests: [WindowRequest?] = Array(repeating: nil, count: requestsMax)
     private var generations: [UInt16] = Array(repeating: 0, count: requestsMax)
     private var order: UInt64 = 0
     private(set) var outstanding = 0
@@ -61,6 +45,8 @@ final class WindowFetch {
     private(set) var pace: FetchPace
     private var early: EarlyShreds?
     private var nextTick: Instant = .zero
+    /// When the process began to apply something, until it is heard of again.
+    private var pausedAt: Instant?
 
     /// Bytes of a shred that was wanted came.
     var onBytes: ((Int) -> Void)?
@@ -248,32 +234,23 @@ final class WindowFetch {
 
     /// A shred that answers `number` came, useful or not.
     private func answered(_ number: UInt16, index: Int, parent: Int, now: Instant) {
-        pace.resumed(now: now)
+        resumed(now: now)
         guard let slot = slot(number), var request = requests[slot], request.parent == parent else { return }
-        if !request.isAnswered {
-            request.isAnswered = true
-            pace.measured(delay: now - request.sentAt, now: now)
-        }
-        pace.answered()
-        if request.shreds.contains(index) {
-            request.shreds.remove(index)
-            outstanding -= request.outstanding
-            request.outstanding = max(0, request.outstanding - 1)
-            outstanding += request.outstanding
-        }
+        // Where nothing is lost by chance, what is missing was too much for the line, and is not asked for again at once.
+        let isLossy = following.parity.isLossy
+        let missing = isLossy ? store.record(request.key).map { $0.shreds.subtracting($0.have) } : nil
+        outstanding -= request.outstanding
+        let isFirst = request.answered(index, missing: missing, now: now)
+        outstanding += request.outstanding
         requests[slot] = request
-        // What a parent sends goes on as long as it sends; and it answers lower heights first, those of one window in the order
-        // of requests, but for what it has to fetch itself first.
+        if isFirst { pace.measured(delay: now - request.sentAt, now: now) }
+        pace.answered()
         let patience = patience(parent)
-        for other in requests.indices {
-            guard var waiting = requests[other], waiting.parent == parent, waiting.overtakenAt == nil else {
-                continue
-            }
-            waiting.deadline = max(waiting.deadline, now + patience)
-            if waiting.order < request.order, waiting.key.firstHeight <= request.key.firstHeight {
-                waiting.overtakenAt = now
-            }
-            requests[other] = waiting
+        let pause =
+            isLossy
+            ? max(following.peer(parent)?.roundTrip.timeout ?? .zero, Following.answerPauseMax) : patience
+        for other in requests.indices where requests[other]?.parent == parent {
+            requests[other]?.hears(of: request, patience: patience, pause: pause, now: now)
         }
         // Of a slice asked for in parts, the next part.
         if request.shreds.isEmpty { close(slot) }
@@ -300,7 +277,26 @@ final class WindowFetch {
     var nextDeadline: Instant? { wants.isEmpty && outstanding == 0 ? nil : nextTick }
 
     /// A window of so many heights is being applied, which takes a while.
-    func pause(heights: UInt64, now: Instant) { pace.paused(heights: heights, now: now) }
+    func pause(heights: UInt64, now: Instant) {
+        pace.paused(heights: heights, now: now)
+        if pausedAt == nil { pausedAt = now }
+    }
+
+    /// It was: what came meanwhile is still to be taken from the socket.
+    private func resumed(now: Instant) {
+        pace.resumed(now: now)
+        guard let began = pausedAt else { return }
+        pausedAt = nil
+        let stood = max(now - began, .zero)
+        for slot in requests.indices {
+            requests[slot]?.stoodStill(for: stood)
+        }
+    }
+
+    /// The line is taken to carry so much.
+    func expect(bytesPerSecond: UInt64) {
+        pace.expect(bytesPerSecond: bytesPerSecond, roundTrip: following.roundTrip())
+    }
 
     /// A large one is about to be, of so many heights: what comes meanwhile is asked for now.
     func foresee(heights: UInt64, now: Instant) {
@@ -309,10 +305,11 @@ final class WindowFetch {
     }
 
     func handleTimeout(now: Instant) {
-        pace.resumed(now: now)
+        resumed(now: now)
         if now < nextTick { return }
         nextTick = now + Following.tickInterval
         expire(now: now)
+        if following.parity.isLossy { repeatRequests(now: now) }
         ask(now: now)
     }
 
@@ -325,19 +322,31 @@ final class WindowFetch {
         for slot in requests.indices {
             guard let request = requests[slot] else { continue }
             let isLost =
-                if let at = request.overtakenAt {
-                    // Of one without an answer, the parent may have to fetch the slice first: as long as answers take lately.
-                    now - at >= WindowFetch.tolerance + (request.isAnswered ? .zero : pace.latest)
-                } else if following.peer(request.parent) == nil {
-                    true
-                } else {
-                    now >= request.deadline
-                }
+                request.isLost(latest: pace.latest, now: now)
+                || request.overtakenAt == nil && following.peer(request.parent) == nil
             if !isLost { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.outstanding, 1))
             if request.overtakenAt == nil { pace.timedOut(now: now) }
             close(slot)
         }
+    }
+
+    /// A lost request costs the time of its answer and a patience besides; its repetition some sixty bytes.
+    private func repeatRequests(now: Instant) {
+        if openCount == 0 { return }
+        for slot in requests.indices {
+            guard requests[slot]?.repeats(now: now) ?? false, let request = requests[slot],
+                let peer = following.peer(request.parent)
+            else { continue }
+            endpoint.send(
+                .repair(
+                    request: number(slot), request.key, request.shreds, withHeader: request.withHeader),
+                to: peer)
+        }
+    }
+
+    private func number(_ slot: Int) -> UInt16 {
+        UInt16(WindowFetch.firstSlot + slot) | generations[slot] << 9
     }
 
     // MARK: Asking
@@ -384,25 +393,21 @@ final class WindowFetch {
         return .nobody
     }
 
-    /// Who answers soonest, by its round trip and by what is asked of it already at the rate at which it sends; one that is idle
-    /// is taken to send its part of what the line brings. Of equals, by turns.
+    /// Of equals, by turns.
     private func soonest(_ want: Want, among candidates: Int) -> Int? {
-        let fair = max(following.line.bytesPerSecond / Int64(candidates), 1)
-        var best: Int?
-        var bestTime = Int64.max
+        var soonest = SoonestParent(
+            lineBytesPerSecond: following.line.bytesPerSecond, among: candidates)
         for turn in following.parents.indices {
             let i = (turn + Int(want.key.index)) % following.parents.count
             guard following.servesWindows(i), want.missedBy >> UInt64(i) & 1 == 0,
                 let peer = following.peer(i)
             else { continue }
-            let rate = max(peer.arrivals.bytesPerSecond, fair)
-            let asked = requests.reduce(0) { $0 + ($1.map { $0.parent == i ? $0.outstanding : 0 } ?? 0) }
-            let time =
-                peer.roundTrip.current.microseconds
-                + Int64(asked) * Int64(Limits.datagramBytesMax) * 1_000_000 / rate
-            if time < bestTime { (best, bestTime) = (i, time) }
+            soonest.consider(
+                i, roundTrip: peer.roundTrip.current, bytesPerSecond: peer.arrivals.bytesPerSecond,
+                shredsAsked: requests.reduce(0) { $0 + ($1.map { $0.parent == i ? $0.outstanding : 0 } ?? 0) }
+            )
         }
-        return best
+        return soonest.parent
     }
 
     private func send(_ at: Int, to parent: Int, slot: Int, now: Instant) {
@@ -431,11 +436,11 @@ final class WindowFetch {
         }
         order += 1
         generations[slot] = (generations[slot] + 1) & 0x7F
-        let number = UInt16(WindowFetch.firstSlot + slot) | generations[slot] << 9
+        let number = number(slot)
         let backoff = Int64(1 << min(wants[at].attempts / 2, 3))
-        requests[slot] = Request(
-            key: key, shreds: wanted, parent: parent, sentAt: now,
-            deadline: now + patience(parent) * backoff, outstanding: expected, order: order)
+        requests[slot] = WindowRequest(
+            key, wanted, withHeader: withHeader, of: parent, outstanding: expected, order: order, sentAt: now,
+            deadline: now + patience(parent) * backoff)
         outstanding += expected
         openCount += 1
         wants[at].isAsked = true

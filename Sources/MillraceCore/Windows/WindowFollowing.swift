@@ -36,12 +36,6 @@ final class WindowFollowing {
     static func patience(_ cadence: Cadence) -> UInt64 { cadence >= .quarter ? 400 : 100 }
     /// Nobody serves windows: not asked for any for so long.
     static let unservedInterval = Interval.seconds(30)
-    /// Parents say that they serve windows: so long the first one is waited for, as if they had.
-    static let trial = Interval.milliseconds(500)
-    /// Mini-blocks that were asked for before come first: until those are here, but no longer than this.
-    static let trialMax = Interval.seconds(3)
-    /// A trial that brought nothing is made again so much later: on a full line mini-blocks would always go before windows.
-    static let trialAgain = Interval.seconds(10)
     /// The stream was seen far ahead: planned again at most so often for that.
     static let noticeInterval = Interval.milliseconds(50)
 
@@ -69,9 +63,8 @@ final class WindowFollowing {
     /// The parents have served a window.
     var isServed = false
     private var unservedUntil: Instant
-    /// Until when they are believed that they do.
-    var trialUntil: Instant?
-    private var trialBegan = Instant.zero
+    /// Whether they are believed that they do.
+    private var trial = WindowTrial()
     private var noticedAt = Instant.zero
     /// How long nothing can be asked for from now on, in milliseconds: a window is about to be applied.
     var pauseAhead: Int64 = 0
@@ -129,7 +122,7 @@ final class WindowFollowing {
     /// A datagram came. If it shows that the stream is far ahead, that is looked at now and not at the next interval.
     func noticed(now: Instant) {
         guard control.mode == .follows,
-            following.headerTip > following.completeThrough + CadenceControl.jumpMin,
+            following.tip > following.completeThrough + CadenceControl.jumpMin,
             now >= noticedAt + WindowFollowing.noticeInterval
         else { return }
         noticedAt = now
@@ -170,10 +163,14 @@ final class WindowFollowing {
     func handleTimeout(now: Instant) {
         let behind = behind
         let isServed = isOffered(now: now) && !hasEnded
-        if control.jump(behind: behind, isServed: isServed, now: now)
-            || control.review(
-                received: endpoint.statistics.received.total, behind: behind,
-                isPulling: fetch.outstanding > 0, isServed: isServed, now: now)
+        let carried = control.needed
+        if control.jump(behind: behind, isServed: isServed, now: now) {
+            // What the line carried before it was gone it is taken to carry again.
+            fetch.expect(bytesPerSecond: carried)
+            follow(now: now)
+        } else if control.review(
+            received: endpoint.statistics.received.total, behind: behind,
+            isPulling: fetch.outstanding > 0, isServed: isServed, now: now)
         {
             follow(now: now)
         }
@@ -240,12 +237,14 @@ final class WindowFollowing {
         else {
             following.leave(nil, limit: .max)
             fetch.want(only: [], now: now)
-            trialUntil = nil
+            trial.end()
             nextPlanAt = now + WindowFollowing.idleInterval
             return
         }
         let tip = tip
-        let isTrusted = isServed || control.told != nil || isTried(now: now)
+        let isTrusted =
+            isServed || control.told != nil
+            || trial.isOn(isBehindOthers: following.requests.outstanding > 0, now: now)
         let route = isTrusted ? route(tip) : nil
         if let cadence = waitedFor(at: start, tip) {
             (heldAt, heldFor) = (start, cadence)
@@ -282,19 +281,6 @@ final class WindowFollowing {
     private func ledOn(_ start: UInt64, _ limit: UInt64) -> UInt64 {
         isMissed(.c1, at: start, finally: true)
             ? max(limit, (start / Cadence.c2.heights + 1) * Cadence.c2.heights) : limit
-    }
-
-    /// Whether windows are waited for though none has come yet.
-    private func isTried(now: Instant) -> Bool {
-        if trialUntil.map({ now >= $0 + WindowFollowing.trialAgain }) ?? true {
-            trialBegan = now
-            trialUntil = now + WindowFollowing.trial
-        }
-        guard let until = trialUntil, now < until else { return false }
-        if following.requests.outstanding > 0 {
-            trialUntil = min(now + WindowFollowing.trial, trialBegan + WindowFollowing.trialMax)
-        }
-        return true
     }
 
     private var hasEnded: Bool {

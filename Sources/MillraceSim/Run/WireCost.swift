@@ -1,6 +1,7 @@
 /// What a mini-block costs on the wire when nothing is lost and no parity is bought: the least that any receiver at c0 has to
 /// carry. Follows from the frame and header tables (Spec 40.3, 50.4, 60.2).
 
+import MillraceCore
 import MillraceWire
 
 public enum WireCost {
@@ -15,10 +16,11 @@ public enum WireCost {
 
     /// Bytes on the wire of a mini-block of `payload` bytes whose slices have `parity` parity shreds that are not sent.
     public static func bytes(payload: Int, parity: Int) -> Int {
-        let perSlice = WireLimits.dataCountMax * WireLimits.symbolBytesMax
+        let symbolBytesMax = SliceEncoder.symbolBytesMax(parityCount: parity)
+        let perSlice = WireLimits.dataCountMax * symbolBytesMax
         let slices = max(1, (payload + perSlice - 1) / perSlice)
         let shreds = max(
-            (payload + WireLimits.symbolBytesMax - 1) / WireLimits.symbolBytesMax, payload > 0 ? 1 : 0)
+            (payload + symbolBytesMax - 1) / symbolBytesMax, payload > 0 ? 1 : 0)
         let headers = slices * headerBytes + (shreds + slices * parity) * 12
         // A header shares a datagram with nothing when its shreds are full.
         let datagrams = shreds + slices

