@@ -48,7 +48,7 @@ static int unseal(uint8_t *to, const uint8_t *from, uint32_t plain, uint64_t num
     if (clear) {
         memcpy(to, from + HEAD, plain);
         return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-                   to, NULL, NULL, 0, from + HEAD + plain, from, HEAD + plain, nonce, key) == 0;
+                   to, NULL, from, 0, from + HEAD + plain, from, HEAD + plain, nonce, key) == 0;
     }
     return crypto_aead_chacha20poly1305_ietf_decrypt(
                to, &done, NULL, from + HEAD, plain + TAG, head, HEAD, nonce, key) == 0;
