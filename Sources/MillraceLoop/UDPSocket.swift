@@ -39,8 +39,9 @@ public struct UDPCounters: Sendable, Equatable {
 
 /// A UDP socket that moves datagrams in batches, with segmentation offload where the kernel has it.
 ///
-/// Sending: write a datagram straight into `nextSlot()`, then `commit(count:to:)`. Committed datagrams leave at the end of
-/// the loop's turn or at `flush()`; equal sizes to one address leave as one system call. When the kernel is full they wait
+/// Sending: write a datagram straight into `nextSlot()`, then `commit(count:to:)`; or lend one that lies elsewhere
+/// (`lend`), which is given back when the kernel has it. Committed datagrams leave at the end of the loop's turn or at
+/// `flush()`; equal sizes to one address leave as one system call. When the kernel is full they wait
 /// in a ring of fixed slots, and when that is full the socket says so. Datagrams to one address keep their order.
 ///
 /// Receiving: `onDatagram` gets each datagram's bytes, lent for the call and writable (sessions decrypt in place), then
@@ -70,6 +71,10 @@ public final class UDPSocket {
     private var isBlocked = false
     /// A slot has been given out and not committed: it must stay the next one.
     private var isSlotLent = false
+    /// What was lent, by place in the ring; nil where the datagram lies in its slot.
+    private var lent: [BufferHandle?]
+    /// Lent bytes are given back with this: in `flush()`, and not after it has returned.
+    public var onReturn: ((BufferHandle) -> Void)?
 
     private var base = UDPCounters()
     /// Explicit congestion bits (RFC 3168) of the datagram now in the handler.
@@ -107,6 +112,7 @@ public final class UDPSocket {
         while capacity < min(options.queueSlots, 65_536) { capacity *= 2 }
         mask = UInt32(capacity - 1)
         ring = .allocate(capacity: capacity)
+        lent = Array(repeating: nil, count: capacity)
         slots = .allocate(byteCount: capacity * options.slotBytes, alignment: 64)
         for i in 0..<capacity {
             ring[i] = mr_datagram(
@@ -141,6 +147,7 @@ public final class UDPSocket {
         poll?.close()
         onDatagram = nil
         onBatchEnd = nil
+        onReturn = nil
     }
 
     public var isOpen: Bool { poll?.isOpen == true }
@@ -187,17 +194,53 @@ public final class UDPSocket {
     /// `congestionBits` are its own, 0 for what the socket's options say.
     public func commit(count: Int, to address: PeerAddress, congestionBits: UInt8 = 0) {
         precondition(count >= 0 && count <= options.slotBytes && queued <= mask, "commit without a slot")
+        isSlotLent = false
+        enter(count: count, to: address, congestionBits: congestionBits)
+    }
+
+    @inline(__always)
+    private func enter(count: Int, to address: PeerAddress, congestionBits: UInt8) {
         let entry = ring + Int((head &+ queued) & mask)
         entry.pointee.to = address.shim
         entry.pointee.count = UInt32(count)
         entry.pointee.state = 0
         entry.pointee.ecn = UInt32(congestionBits)
-        isSlotLent = false
         queued &+= 1
         if !isDirty {
             isDirty = true
             loop.needsFlush(self)
         }
+    }
+
+    /// Datagrams that are lent at once: then the queue is flushed. A quarter of a core's buffers.
+    static let lentMax = 256
+
+    /// Queues a datagram of `count` bytes without a copy: `onReturn` gets `buffer` when `bytes` may change, at the next flush at
+    /// the latest, which may be now. False, and nothing is lent, when the queue is full or waits for the kernel, or when the
+    /// socket is closed.
+    public func lend(
+        _ bytes: UnsafeMutableRawPointer, count: Int, buffer: BufferHandle, to address: PeerAddress
+    ) -> Bool {
+        precondition(count >= 0 && count <= options.slotBytes && !isSlotLent, "a datagram is lent as a whole")
+        if isBlocked || queued > mask || !isOpen { return false }
+        let index = Int((head &+ queued) & mask)
+        ring[index].bytes = bytes
+        lent[index] = buffer
+        enter(count: count, to: address, congestionBits: 0)
+        if queued >= UDPSocket.lentMax { flush() }
+        return true
+    }
+
+    /// Where a lent datagram was, its slot is again: with the bytes, if they are still to go.
+    private func takeBack(_ index: Int) {
+        guard let buffer = lent[index] else { return }
+        let slot = slots + index * options.slotBytes
+        if ring[index].state == 0 {
+            slot.copyMemory(from: ring[index].bytes, byteCount: Int(ring[index].count))
+        }
+        ring[index].bytes = slot
+        lent[index] = nil
+        onReturn?(buffer)
     }
 
     /// Queues a copy; false when the queue is full or the datagram longer than a slot.
@@ -222,6 +265,7 @@ public final class UDPSocket {
         while queued > 0 {
             let entry = ring[Int(head)]
             if entry.state == 0 { break }
+            takeBack(Int(head))
             if entry.state == 1 {
                 base.datagramsSent &+= 1
                 base.bytesSent &+= UInt64(entry.count)
@@ -230,6 +274,7 @@ public final class UDPSocket {
             queued &-= 1
         }
         isBlocked = queued > 0
+        for waiting in 0..<queued { takeBack(Int((head &+ waiting) & mask)) }
         // An empty ring starts over, so that a quiet socket keeps using the same warm memory.
         if queued == 0, !isSlotLent { head = 0 }
     }

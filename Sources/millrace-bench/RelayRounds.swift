@@ -146,8 +146,7 @@ extension PerfectWire {
                     let child = target(of: datagram.to) - 2
                     guard sinks.indices.contains(child) else { return }
                     work.datagrams += 1
-                    let bytes = UnsafeRawBufferPointer(relay.bytes(of: datagram.buffer))
-                    give(bytes, datagram.count, child: child)
+                    give(relay.bytes(of: datagram.buffer), datagram, child: child)
                 }
                 socket.flush()
             }

@@ -52,8 +52,11 @@ final class WindowEntry {
 }
 
 final class WindowStore {
-    /// Of one cadence: 51 s of c1, 8 minutes of c2, 85 minutes of c3; the budget ends earlier at a full stream.
-    static let windowsMax = 512
+    /// How many are held, by cadence (c1, c2, c3, halves, quarters). Mini-blocks are held for 163 s (`SliceStore.heightsMax`),
+    /// and who stands before that, and not at a window's start, has no way on. So what leads from a mini-block to the next start
+    /// of a c3 window is held a little longer: 192 s of c2, 200 s of quarters and of halves; 51 s of c1, which mini-blocks
+    /// stand in for; and 85 minutes of c3. The budget ends earlier at a full stream.
+    static let windowsMax = [512, 192, 512, 40, 80]
     /// Shares of the budget in sixteenths, by cadence (c1, c2, c3, halves, quarters): a c1 window is of use for a second or
     /// two, a c3 window for minutes.
     static let shares16 = [2, 3, 6, 3, 2]
@@ -153,7 +156,7 @@ final class WindowStore {
             entry = WindowEntry(header: header, now: now)
         }
         let isNew = entry.placedCount == 0
-        if isNew, windows[place].count == WindowStore.windowsMax,
+        if isNew, windows[place].count == WindowStore.windowsMax[place],
             !dropOne(place, keeping: header.firstHeight)
         {
             pools[place].give(record.assembler)

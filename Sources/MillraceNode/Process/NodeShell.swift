@@ -2,8 +2,9 @@
 /// decides nothing.
 ///
 /// Turn: every datagram of a batch goes into the core, then the core is drained once, then the timer is set to its
-/// deadline. Buffers the core hands out are copied into the socket's slots and given back at once; when the socket's ring
-/// is full a datagram is dropped and counted, as a full interface queue would drop it.
+/// deadline. Buffers the core hands out are lent to the socket until it flushes; while the
+/// kernel is full they are copied into its slots, and when there is none left a datagram is dropped and counted, as a
+/// full interface queue would drop it.
 
 import MillraceBase
 public import MillraceCore
@@ -34,6 +35,7 @@ public final class NodeShell {
 
     public func start() {
         let core = core
+        socket.onReturn = { core.release($0) }
         socket.start(
             onDatagram: { [unowned socket] bytes, from in
                 core.receive(bytes, from: from, isMarked: socket.isMarked, now: Machine.now)
@@ -67,11 +69,13 @@ public final class NodeShell {
     }
 
     private func send(_ datagram: OutgoingDatagram) {
-        if let slot = socket.nextSlot() {
-            let bytes = core.bytes(of: datagram.buffer)[..<datagram.count]
-            slot.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes))
-            socket.commit(count: datagram.count, to: datagram.to)
-        } else {
+        let bytes = core.bytes(of: datagram.buffer)
+        if let base = bytes.baseAddress,
+            socket.lend(base, count: datagram.count, buffer: datagram.buffer, to: datagram.to)
+        {
+            return
+        }
+        if !socket.send(UnsafeRawBufferPointer(rebasing: bytes[..<datagram.count]), to: datagram.to) {
             datagramsDropped &+= 1
         }
         core.release(datagram.buffer)
