@@ -249,6 +249,28 @@ final class Liar: StreamCore {
         #expect(floor > 1)
     }
 
+    @Test func `what nobody held for a moment, and came, stops nobody later`() throws {
+        let mesh = Mesh(seed: 21)
+        let sequencer = mesh.addSequencer()
+        let relay = mesh.addRelay("relay", parents: [sequencer])
+        for (from, to) in [(sequencer, relay), (relay, sequencer)] {
+            mesh.link(from, to, WireParameters(delay: .milliseconds(13)))
+        }
+        mesh.run(for: .milliseconds(400))
+        let replica = mesh.addReplica("replica", parents: [relay])
+        mesh.run(for: .milliseconds(300))
+        // The relay first hears of a later height; what it asks for takes a round trip, and the replica asks meanwhile.
+        mesh.cut(sequencer, relay)
+        try mesh.run(heights: 5, transactions: 1)
+        mesh.cut(sequencer, relay, false)
+        try mesh.run(heights: 40, transactions: 1)
+        #expect(replica.core.statistics.missesReceived > 0)
+        #expect(replica.replica.appliedHeight > 5)
+        mesh.run(for: .seconds(6))
+        try mesh.run(heights: 5, transactions: 1)
+        #expect(replica.stops.isEmpty)
+    }
+
     @Test func `a child that asks without end, and says nothing of what came, gets what may be under way`()
         throws
     {

@@ -58,6 +58,8 @@ struct LinkSender {
             heardAt = now
             record.tell(through: number)
         }
+        // Nothing of it but that it came is known. The next feedback counts it with the others.
+        if entry.isUntimed { return }
         // An old one that came late says nothing new.
         guard let before = last, before.key == told.key else {
             last = told
@@ -89,7 +91,7 @@ struct LinkSender {
         let delay = self.delay(told.at, entry.sentAt)
         var least = delay
         if told.earlierBy > 0, UInt64(told.earlierBy) < number,
-            let earlier = record[number - UInt64(told.earlierBy)]
+            let earlier = record[number - UInt64(told.earlierBy)], !earlier.isUntimed
         {
             least = min(least, self.delay(told.at &- told.earlierMicroseconds, earlier.sentAt))
         }

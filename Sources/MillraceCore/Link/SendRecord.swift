@@ -3,6 +3,9 @@
 /// Numbers count datagrams of the session whatever key they went under: a key's counter plus where it began. Bounds: a
 /// ring that grows by doubling to `datagramsMax` places of 24 bytes and then forgets the oldest, which costs samples and
 /// nothing else.
+///
+/// A keepalive, and a question about the path or its length, take numbers of the session and go past this record. When
+/// they were sent is not known here, so no time is ever measured by them.
 
 import MillraceBase
 
@@ -13,6 +16,8 @@ struct SendRecord {
         var bytes: UInt64 = 0
         /// How often there had been nothing to send.
         var idles: UInt32 = 0
+        /// It went past this record: `sentAt` is only when that was noticed.
+        var isUntimed = false
     }
 
     static let datagramsMin = 64
@@ -48,12 +53,12 @@ struct SendRecord {
             if next == 0 { next = 1 }
         }
         let number = base &+ counter
-        // Numbers that were skipped (an empty keepalive) count as sent when the next was.
         let entry = Entry(sentAt: now, bytes: latest.bytes &+ UInt64(max(bytes, 0)), idles: idles)
         guard number >= next, number &- next < UInt64(SendRecord.datagramsMax) else { return }
         while number &- told >= UInt64(ring.count), ring.count < SendRecord.datagramsMax { grow() }
         while next < number {
-            ring[Int(next) & (ring.count - 1)] = Entry(sentAt: now, bytes: latest.bytes, idles: idles)
+            ring[Int(next) & (ring.count - 1)] = Entry(
+                sentAt: now, bytes: latest.bytes, idles: idles, isUntimed: true)
             next &+= 1
         }
         ring[Int(number) & (ring.count - 1)] = entry

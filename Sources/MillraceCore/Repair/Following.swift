@@ -121,9 +121,16 @@ final class Following {
     var equivocationAt: UInt64?
     /// They are told here, for all the world to know.
     var onProof: ((EquivocationProof) -> Void)?
-    /// No parent has this height any more, since then.
-    var unavailableSince: Instant?
-    var unavailableFloor: UInt64 = 0
+    /// A height that no parent holds, since when, and the least of their floors.
+    struct Lacked: BitwiseCopyable {
+        var height: UInt64
+        var since: Instant
+        var floor: UInt64
+    }
+    /// As of the last look at the gaps (`reviewAvailability`).
+    var lacked: Lacked?
+    /// The lowest height that is missing is one that no parent holds.
+    var unavailable: Lacked? { lacked.flatMap { $0.height == next ? $0 : nil } }
 
     // Coarser cadences (`WindowFollowing`).
 

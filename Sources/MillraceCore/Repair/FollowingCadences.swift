@@ -46,7 +46,6 @@ extension Following {
     func leave(_ byWindows: (first: UInt64, last: UInt64)?, limit: UInt64) {
         self.byWindows = byWindows
         gapLimit = limit
-        if let byWindows, byWindows.first <= next { unavailableSince = nil }
     }
 
     /// A window was applied: everything up to `height` is behind us.
@@ -55,7 +54,6 @@ extension Following {
         next = height + 1
         wholeRun = 0
         nextSince = now
-        unavailableSince = nil
         early.dropBelow(next)
         advance(now: now)
     }

@@ -286,9 +286,9 @@ extension Following {
     /// A relay skips what nobody has sent for so long; its children will ask elsewhere.
     private func giveUp(now: Instant) {
         guard let givesUpAfter, next > 0, next <= settledTip else { return }
-        if let since = unavailableSince, now - since > Following.unavailableInterval {
+        if let unavailable, now - unavailable.since > Following.unavailableInterval {
             // A floor is a claim; how far the stream has come is signed.
-            let floor = min(unavailableFloor, headerTip + 1)
+            let floor = min(unavailable.floor, headerTip + 1)
             if floor > next { return skip(to: floor, now: now) }
         }
         guard now - nextSince > givesUpAfter else { return }
@@ -311,7 +311,6 @@ extension Following {
         }
         wholeRun = 0
         nextSince = now
-        unavailableSince = nil
         early.dropBelow(next)
         advance(now: now)
     }

@@ -79,6 +79,7 @@ extension Following {
         recoverOldest(now: now)
         balance(now: now)
         let last = min(max(settledTip, headerTip), next + Following.heightsAheadMax, gapLimit)
+        reviewAvailability(through: min(last, settledTip), now: now)
         var height = next
         var isBehind = false
         while height <= last {
@@ -198,11 +199,7 @@ extension Following {
             } else {
                 parentToAsk(attempt: attempt, missedBy: 0, height: first, isOld: true)
             }
-        guard let parent = chosen, let peer = peer(parent) else {
-            noteUnavailable(first, now: now)
-            return nil
-        }
-        unavailableSince = nil
+        guard let parent = chosen, let peer = peer(parent) else { return nil }
         if peer.status != StreamStatus() { last = max(first, min(last, peer.status.completeThrough)) }
         let count = Int(last - first) + 1
         // On a full line, what was asked for before comes first.
@@ -222,21 +219,22 @@ extension Following {
         return last
     }
 
-    /// Every connected parent has told its floor, and all are above `height`: after five seconds the owner is told.
-    func noteUnavailable(_ height: UInt64, now: Instant) {
+    /// Whether every connected parent says that it does not hold the lowest height that is asked for: the owner acts on that
+    /// when it has lasted. It is a question of this height at this moment, so it is asked anew at every look at the gaps:
+    /// whatever brings the height, or somebody who holds it, or a window in its place, ends it.
+    private func reviewAvailability(through last: UInt64, now: Instant) {
         var floor = UInt64.max
-        for i in parents.indices where parents[i].isConnected {
-            guard let peer = peer(i), peer.status.floor > 0 else {
-                unavailableSince = nil
-                return
+        let comesAsWindow = byWindows.map { next >= $0.first && next <= $0.last } ?? false
+        if next <= last, !comesAsWindow {
+            for i in parents.indices where parents[i].isConnected {
+                floor = min(floor, peer(i)?.status.floor ?? 0)
             }
-            floor = min(floor, peer.status.floor)
         }
-        guard floor != .max, floor > height else {
-            unavailableSince = nil
+        // None told its floor, or none is connected.
+        guard floor > next, floor != .max else {
+            lacked = nil
             return
         }
-        unavailableFloor = floor
-        if unavailableSince == nil { unavailableSince = now }
+        lacked = Lacked(height: next, since: unavailable?.since ?? now, floor: floor)
     }
 }

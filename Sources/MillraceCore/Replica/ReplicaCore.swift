@@ -100,8 +100,8 @@ public final class ReplicaCore: StreamCore {
         if stopReason == nil {
             if let height = following.equivocationAt {
                 stop(.equivocation(height: height))
-            } else if let since = following.unavailableSince, node.endpoint.now - since > .seconds(5) {
-                stop(.beyondRetention(height: following.next, floor: following.unavailableFloor))
+            } else if let lacked = following.unavailable, node.endpoint.now - lacked.since > .seconds(5) {
+                stop(.beyondRetention(height: lacked.height, floor: lacked.floor))
             }
         }
         if let end = following.endHeight, appliedHeight >= end { keepUp() }

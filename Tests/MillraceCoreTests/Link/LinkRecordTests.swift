@@ -91,6 +91,36 @@ private func at(_ milliseconds: Int64) -> Instant {
     #expect(told.key == 2 && told.largest == 0 && told.received == 1)
 }
 
+@Test func `nothing is measured by a number that went past the record`() {
+    // 20 ms of way in either direction. Number 20 is a question about the path, and number 21 is sent before its feedback comes.
+    func sent(_ counter: UInt64) -> Int64 {
+        counter == 20 ? 995 : counter == 21 ? 1_030 : Int64(counter) * 50
+    }
+    var events: [(at: Int64, counter: UInt64, isFeedback: Bool)] = []
+    for counter in UInt64(0)..<60 {
+        if counter != 20 { events.append((sent(counter), counter, false)) }
+        events.append((sent(counter) + 40, counter, true))
+    }
+    events.sort { $0.at < $1.at }
+    var link = LinkSender(ceilingBytesPerSecond: 12_500_000, now: at(0))
+    for (time, counter, isFeedback) in events {
+        if !isFeedback {
+            link.sent(key: 0x1_0001, counter: counter, bytes: 100, now: at(time))
+            continue
+        }
+        let arrival = UInt32(truncatingIfNeeded: at(sent(counter) + 20).nanoseconds / 1_000)
+        link.feedback(
+            LinkFeedback(
+                key: 1, largest: counter, received: counter + 1, bytes: (counter + 1) * 100, at: arrival),
+            now: at(time))
+        // What it says came is under way no more.
+        if counter == 20 { #expect(link.bytesInFlight == 128) }
+    }
+    #expect(link.queueDelay == .zero)
+    #expect(link.controller.roundTripLeast == .milliseconds(40))
+    #expect(!link.isLimited)
+}
+
 @Test func `whatever feedback claims, a sender takes it without harm`() {
     var generator = Seed(5).generator("feedback")
     var link = LinkSender(ceilingBytesPerSecond: 12_500_000, now: at(0))
