@@ -40,6 +40,16 @@ private func series(seconds: Int, lag: (Double) -> Double) -> LagSeries {
     #expect(judgement.longestStallMs > 1_400 && judgement.longestStallMs < 2_000)
 }
 
+@Test func `a lag that grew and came back was a stall`() {
+    // Begun anew from the beginning after 3 s: ever later until it is at hand again.
+    let restarted = series(seconds: 15) {
+        $0 < 3 || $0 >= 13 ? 30 : $0 < 12 ? ($0 - 3) * 1_000 : (13 - $0) * 9_000
+    }
+    let judgement = restarted.judge(heightsBehind: 0, complete: true)
+    #expect(judgement.slopeLow > 5)
+    #expect(judgement.verdict == .keepsUpWithStalls)
+}
+
 @Test func `an incomplete, empty or distant replica falls behind`() {
     let steady = series(seconds: 5) { _ in 10 }
     #expect(steady.judge(heightsBehind: 0, complete: false).verdict == .fallsBehind)

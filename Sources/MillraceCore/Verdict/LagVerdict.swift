@@ -97,7 +97,8 @@ public struct LagJudgement: Sendable {
 extension LagSeries {
     /// A lag growing by less than this per second is noise at the lengths people run: 5 ms/s is 0.5 % of the stream.
     static let slopeMsPerSecMax = 5.0
-    /// The lag must also have grown by this much in all before the verdict is *falls behind*.
+    /// The lag must also have grown by this much in all before the verdict is *falls behind*, and be higher by as much at the
+    /// end: one that grew and came back, as after a restart, was a stall.
     static let growthMsMin = 250.0
 
     /// A stall is a run of mini-blocks half a second later than the way's own delay: somebody waits.
@@ -134,7 +135,9 @@ extension LagSeries {
         }
         var verdict = stalls > 0 ? LinkVerdict.keepsUpWithStalls : .keepsUp
         var growth = 0.0
-        if let first = points.first, let last = points.last { growth = slope * (last.x - first.x) }
+        if let first = points.first, let last = points.last {
+            growth = min(slope * (last.x - first.x), LagSeries.gained(points))
+        }
         if low > LagSeries.slopeMsPerSecMax && growth > LagSeries.growthMsMin { verdict = .fallsBehind }
         if !complete || samples.isEmpty || heightsBehind > LagSeries.heightsBehindMax(cadence) {
             verdict = .fallsBehind
@@ -162,6 +165,16 @@ extension LagSeries {
                 Double(lags[lags.count / 2]) / 1_000
             )
         }
+    }
+
+    /// The median of the last tenth less that of the first.
+    static func gained(_ points: [(x: Double, y: Double)]) -> Double {
+        let tenth = max(points.count / 10, 1)
+        func middle(_ part: ArraySlice<(x: Double, y: Double)>) -> Double {
+            let sorted = part.map(\.y).sorted()
+            return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
+        }
+        return middle(points.suffix(tenth)) - middle(points.prefix(tenth))
     }
 
     /// The median slope between all pairs with different x, and Sen's 95 % interval (Kendall's variance without ties).
