@@ -31,6 +31,8 @@ public enum RefusalReason: UInt8, Sendable, BitwiseCopyable {
     case notReady = 2
     /// It has punished this child.
     case banned = 3
+    /// Its line up has no room for what is asked.
+    case uplink = 4
 }
 
 /// Why a peer ends a session.

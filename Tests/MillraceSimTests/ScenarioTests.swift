@@ -41,6 +41,43 @@ import Testing
         }
     }
 
+    @Test
+    func
+        `parents are those with room for what their lines carry, then the nearest, and neighbours are others`()
+        throws
+    {
+        let scenario = try ScenarioTests.read(
+            """
+            name = "rooms"
+            regions = { names = ["here", "there"], rttMs = [[2, 90], [90, 2]] }
+            [nodes]
+            sequencer = { region = ["here"] }
+            small = { role = "relay", count = 2, region = ["here"], uplinkMbit = 10 }
+            large = { role = "relay", region = ["there"], uplinkMbit = 100 }
+            tiny = { role = "relay", region = ["here"], uplinkMbit = 10, childrenMax = 1 }
+            [nodes.replica]
+            count = 25
+            region = ["here"]
+            parents = ["small", "large", "tiny"]
+            parentCount = 1
+            neighbours = ["small"]
+            """)
+        let nodes = Simulation.makeNodes(scenario, seed: 1)
+        Simulation.choosePeers(scenario, nodes, seed: 1)
+        Simulation.chooseNeighbours(scenario, nodes, seed: 1)
+        func children(_ name: String) -> Int {
+            nodes.filter { $0.role == .replica && nodes[Int($0.parents[0])].name == name }.count
+        }
+        // Ten times the line, ten times the children, wherever it is; and one that is full is not asked though it is near.
+        #expect(children("tiny") == 1)
+        #expect(children("large") == 20 && children("small-0") == 2 && children("small-1") == 2)
+        for node in nodes where node.role == .replica {
+            #expect(
+                node.neighbours.count == 2 - node.parents.count { nodes[Int($0)].name.hasPrefix("small") })
+            #expect(!node.neighbours.contains { node.parents.contains($0) })
+        }
+    }
+
     @Test func `a group that finds its parents is given none, and wants as many as its role does`() throws {
         let scenario = try ScenarioTests.read(
             """

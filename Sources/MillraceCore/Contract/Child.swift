@@ -32,6 +32,17 @@ final class Child {
     /// What the way to it carries, and what is under way.
     var link: LinkSender
     var windowRequests = RecentRequests()
+    private var repairAllowance = RepairAllowance()
+    /// It has had stripes: what it asks for without a contract now, it needs to have one again.
+    private var hadContract = false
+    /// A contract that it let go of to ask for heights instead: it will want it back, so its room on our line is kept for a
+    /// lease.
+    private(set) var reserved: ContractTerms?
+    private var reservedUntil = Instant.zero
+    /// Bytes a second of the contract that it was refused for want of room; 0 when it has been given one since.
+    var refusedNeed: Int64 = 0
+    /// Since when it has had stripes without a break.
+    private(set) var servedSince: Instant
     var dropped: UInt64 = 0
     /// Parity found no idle slot since the last STATUS.
     var parityDropped = false
@@ -43,12 +54,21 @@ final class Child {
         link = LinkSender(ceilingBytesPerSecond: Int64(pacingKilobitsPerSecond) * 125, now: now)
         pacer = Pacer(kilobitsPerSecond: pacingKilobitsPerSecond, now: now)
         nextStatusAt = now
+        servedSince = now
     }
 
     func grant(_ terms: ContractTerms, pacingKilobitsPerSecond: UInt32, now: Instant) {
+        if !isOwed(now: now) || self.terms.stripes.isEmpty { servedSince = now }
+        if !terms.stripes.isEmpty {
+            reserved = nil
+        } else if isOwed(now: now), !self.terms.stripes.isEmpty {
+            reserved = self.terms
+            reservedUntil = now + .milliseconds(Int64(self.terms.leaseMilliseconds))
+        }
         self.terms = terms
         leaseUntil = now + .milliseconds(Int64(terms.leaseMilliseconds))
         link.setCeiling(bytesPerSecond: Int64(pacingKilobitsPerSecond) * 125)
+        if !terms.stripes.isEmpty { hadContract = true }
         if !isOwed(now: now) { forgetStream() }
     }
 
@@ -56,7 +76,13 @@ final class Child {
         terms.serial = serial
         terms.stripes = .empty
         terms.headers = .none
+        reserved = nil
         forgetStream()
+    }
+
+    /// The contract that takes room on our line: what it is owed, or was a moment ago.
+    func roomFor(now: Instant) -> ContractTerms? {
+        isOwed(now: now) ? terms : now < reservedUntil ? reserved : nil
     }
 
     private func forgetStream() {
@@ -86,8 +112,30 @@ final class Child {
         repairs.waiting + heights.waiting + live.waiting + parity.waiting + bulk.waiting
     }
 
-    /// When the next datagram may go, something waiting: when pace allows, or what is under way is given up.
-    var nextSend: Instant { link.maySend ? pacer.nextSend : link.giveUpAt ?? .distantFuture }
+    /// When the next datagram may go, something waiting: when pace and allowance allow, or what is under way is given up.
+    var nextSend: Instant {
+        guard link.maySend else { return link.giveUpAt ?? .distantFuture }
+        return isHeldBack ? max(pacer.nextSend, repairAllowance.nextAt(repairRate)) : pacer.nextSend
+    }
+
+    // MARK: Repair
+
+    private var repairRate: RepairAllowance.Rate { hadContract ? .contract : .stranger }
+
+    /// Repair waits, and the child's allowance has room for it.
+    func mayRepair(now: Instant) -> Bool {
+        if repairs.isEmpty { return false }
+        repairAllowance.fill(repairRate, now: now)
+        return repairAllowance.hasRoom
+    }
+
+    func noteRepaired() { repairAllowance.take(1) }
+
+    /// Nothing waits but repair beyond the allowance: the way is not what holds it up.
+    var isHeldBack: Bool {
+        !repairs.isEmpty && !repairAllowance.hasRoom && heights.isEmpty && live.isEmpty && parity.isEmpty
+            && bulk.isEmpty
+    }
 
     /// Takes the pace from what is known of the link.
     func setPace(now: Instant) {
@@ -119,9 +167,10 @@ final class Child {
     /// A mini-block is a burst, so what waits no longer than two of them is no sign of anything.
     static let waitUsual = Interval.milliseconds(20)
 
-    /// A queue stands in front of the way, or what the contract owes is held up or dropped here instead.
-    func isFull(now: Instant) -> Bool {
-        guard link.isLimited else { return false }
+    /// A queue stands in front of the way, or what the contract owes is held up or dropped here instead, because the way is full
+    /// or our own line is.
+    func isFull(ownLineIsFull: Bool, now: Instant) -> Bool {
+        guard link.isLimited || ownLineIsFull else { return false }
         return parityDropped || link.queueDelay.microseconds > RateController.guardMin
             || live.first.map { now - $0.queuedAt > Child.waitUsual } ?? false
     }

@@ -31,6 +31,11 @@ struct ParentLink {
     let endpoint: PeerEndpoint
     /// Found at run time (`Membership`), and so replaceable.
     var isDiscovered = false
+    /// No parent but a *neighbour*: it tells how far it is, has no contract and owes nothing, and is asked for what parents do
+    /// not give (Spec 60.6, rule 7).
+    var isNeighbour = false
+    /// What we may ask of it then.
+    var allowance = RepairAllowance()
     /// Removed then: the place is kept until nothing names it any more.
     var retiredAt: Instant?
     var state: State = .down(until: .zero)
@@ -111,7 +116,7 @@ struct ParentLink {
     init(endpoint: PeerEndpoint) { self.endpoint = endpoint }
 
     var isRetired: Bool { retiredAt != nil }
-    var isUsable: Bool { state == .up && !isRetired && !isOnTrial }
+    var isUsable: Bool { state == .up && !isRetired && !isOnTrial && !isNeighbour }
     /// It has a session: it can be asked.
     var isConnected: Bool {
         switch state {
@@ -119,6 +124,8 @@ struct ParentLink {
         case .down, .connecting: false
         }
     }
+    /// It has one, and could have a contract.
+    var isParent: Bool { isConnected && !isNeighbour }
 
     /// A shred came by contract. Answers whether the parent is on trial.
     mutating func delivered(_ position: StreamPosition, now: Instant) -> Bool {

@@ -17,7 +17,7 @@ final class Serving {
     private let config: ServingConfig
     /// A relay that cheats, in tests and simulations.
     var misconduct: Misconduct?
-    private let endpoint: Endpoint
+    let endpoint: Endpoint
     private let store: SliceStore
     private let windows: WindowStore?
     /// Peers with a child contract, in the order of their session slots.
@@ -32,6 +32,8 @@ final class Serving {
     /// Shreds are dealt out child by child; the first child changes, so that none is always last.
     private var firstChild = 0
     private var sums = HeaderSumMaker()
+    /// What all children share.
+    var uplink: Uplink
     /// Takes over the answer to a request for a slice of a coarser cadence that is not here (a relay fetches it). False when
     /// it does not.
     var demand: ((SliceKey, StripeSet, _ withHeader: Bool, _ request: UInt16, Peer) -> Bool)?
@@ -43,6 +45,7 @@ final class Serving {
         self.endpoint = endpoint
         self.store = store
         misconduct = config.misconduct
+        uplink = Uplink(kilobitsPerSecond: config.uplinkKilobitsPerSecond, now: endpoint.now)
         self.windows = windows
     }
 
@@ -63,6 +66,13 @@ final class Serving {
         }
         // Spec 60.4, rule 3: an older serial is a datagram that came late.
         if terms.serial < child.terms.serial { return }
+        guard hasRoom(for: terms, of: peer) else {
+            endpoint.statistics.contractsRefused &+= 1
+            child.refusedNeed = max(child.refusedNeed, uplink.need(terms))
+            refuse(terms, .uplink, peer)
+            return
+        }
+        if !terms.stripes.isEmpty { child.refusedNeed = 0 }
         child.grant(terms, pacingKilobitsPerSecond: pace(terms), now: endpoint.now)
         if let place = place(of: peer) { places[place].take(child) }
         endpoint.send(.accept(terms), to: peer)
@@ -85,11 +95,11 @@ final class Serving {
     private func place(of peer: Peer) -> Int? { children.firstIndex { $0 === peer } }
 
     /// Something waits for the child now, or its place says what is not so any more.
-    private func renew(_ peer: Peer) {
+    func renew(_ peer: Peer) {
         if let child = peer.child, let place = place(of: peer) { places[place].take(child) }
     }
 
-    var childrenFree: Int { max(config.childrenMax - children.count, 0) }
+    var childrenFree: Int { min(max(config.childrenMax - children.count, 0), childrenWithRoom) }
 
     private func child(of peer: Peer) -> Child? {
         if let child = peer.child { return child }
@@ -110,13 +120,14 @@ final class Serving {
         return children.count + absent < config.childrenMax
     }
 
-    private func isKnown(_ peer: Peer) -> Bool {
+    func isKnown(_ peer: Peer) -> Bool {
         config.knownChildren.contains { $0.bytes32 == peer.key }
     }
 
-    private func refuse(_ terms: ContractTerms, _ reason: RefusalReason, _ peer: Peer) {
+    func refuse(_ terms: ContractTerms, _ reason: RefusalReason, _ peer: Peer) {
         endpoint.sendRefusal(
-            serial: terms.serial, cadence: terms.cadence, reason: reason, retryAfterMilliseconds: 1_000,
+            serial: terms.serial, cadence: terms.cadence, reason: reason,
+            retryAfterMilliseconds: reason == .uplink ? Serving.roomRetryMilliseconds : 1_000,
             alternatives: alternatives, to: peer)
     }
 
@@ -143,6 +154,9 @@ final class Serving {
     func forward(_ record: SliceRecord, _ shreds: StripeSet, withHeader: Bool = false) {
         let given = misconduct?.given(shreds, of: record.key) ?? shreds
         let withHeader = withHeader && misconduct?.givesHeader(of: record.key) ?? true
+        if withHeader, uplink.isKnown {
+            uplink.note(record.assembler.header, headerBytes: record.assembler.headerBytes.count)
+        }
         let isPastMiddle = isPastMiddle(shreds, of: record)
         for i in places.indices {
             let owed = given.intersection(places[i].stripes)
@@ -298,19 +312,36 @@ final class Serving {
         let count = places.count
         if count == 0 { return }
         firstChild = (firstChild + 1) % count
+        if uplink.isKnown {
+            reviewUplink()
+            uplink.fill(now: endpoint.now)
+            pumpAll(.owed)
+            pumpAll(.heights)
+            pumpAll(.spare)
+        } else {
+            pumpAll(.all)
+        }
+        latest = nil
+    }
+
+    /// What is sent in one round over all children. Where they share a line that is known, what contracts owe to anybody goes
+    /// before what others catch up with, and that before anybody's parity and windows.
+    private enum Part { case all, owed, heights, spare }
+
+    private func pumpAll(_ part: Part) {
+        let count = places.count
         for turn in 0..<count {
             let i = firstChild + turn < count ? firstChild + turn : firstChild + turn - count
             if places[i].isIdle, endpoint.now < places[i].nextStatusAt { continue }
             let place = places[i]
             place.child._withUnsafeGuaranteedRef { child in
-                place.peer._withUnsafeGuaranteedRef { peer in pump(child, peer) }
+                place.peer._withUnsafeGuaranteedRef { peer in pump(child, peer, part) }
                 places[i].take(child)
             }
         }
-        latest = nil
     }
 
-    private func pump(_ child: Child, _ peer: Peer) {
+    private func pump(_ child: Child, _ peer: Peer, _ part: Part) {
         if endpoint.now >= child.nextStatusAt {
             child.nextStatusAt = endpoint.now + Serving.statusInterval
             var told = status
@@ -318,7 +349,8 @@ final class Serving {
             // What still waits here is not to be asked for.
             if child.isOwed(now: endpoint.now) {
                 if let through = child.sentThrough { told.tip = min(told.tip, through) }
-                told.isFull = child.isFull(now: endpoint.now)
+                told.isFull = child.isFull(
+                    ownLineIsFull: uplink.isKnown && !uplink.maySend, now: endpoint.now)
                 child.parityDropped = false
             }
             endpoint.send(.status(told), to: peer)
@@ -326,27 +358,35 @@ final class Serving {
         if child.isIdle { return child.link.noteIdle() }
         child.link.handleTimeout(now: endpoint.now)
         child.setPace(now: endpoint.now)
+        let isAll = part == .all
         // Feedback alone changes it.
         let inFlightMax = child.link.bytesInFlightMax
-        while child.pacer.maySend, child.link.bytesInFlight < inFlightMax, endpoint.hasRoomForShreds {
+        while child.pacer.maySend, child.link.bytesInFlight < inFlightMax, uplink.maySend,
+            endpoint.hasRoomForShreds
+        {
             let sent: Int?
-            if !child.repairs.isEmpty {
+            if isAll || part == .owed, child.mayRepair(now: endpoint.now) {
                 sent = send(&child.repairs, peer)
-            } else if !child.heights.isEmpty {
+                if sent ?? 0 > 0 { child.noteRepaired() }
+            } else if isAll || part == .heights, !child.heights.isEmpty {
                 sent = send(&child.heights, peer)
-            } else if !child.live.isEmpty {
+            } else if isAll || part == .owed, !child.live.isEmpty {
                 sent = send(&child.live, peer)
-            } else if !child.parity.isEmpty {
+            } else if isAll || part == .spare, !child.parity.isEmpty {
                 sent = sendParity(child, peer)
-            } else if !child.bulk.isEmpty {
+            } else if isAll || part == .spare, !child.bulk.isEmpty {
                 sent = send(&child.bulk, peer)
             } else {
                 break
             }
             guard let sent else { break }
-            if sent > 0 { child.pacer.spend(bytes: sent + WireLimits.sessionBytes) }
+            if sent > 0 {
+                child.pacer.spend(bytes: sent + WireLimits.sessionBytes)
+                uplink.spend(bytes: sent + WireLimits.sessionBytes)
+            }
         }
-        if child.isIdle { child.link.noteIdle() }
+        // What waits for an allowance or for our own line says nothing of the way.
+        if child.isIdle || child.isHeldBack || !uplink.maySend { child.link.noteIdle() }
     }
 
     /// Parity that waited for more than a slice would come after it was needed, and delay what follows (Spec 55.6).
@@ -426,11 +466,12 @@ final class Serving {
     var nextDeadline: Instant? {
         if places.isEmpty { return nil }
         var deadline = Instant.distantFuture
+        let line = uplink.nextSend
         for i in places.indices {
             deadline = min(deadline, places[i].nextStatusAt)
             if !places[i].isIdle {
                 let next = places[i].child._withUnsafeGuaranteedRef { $0.nextSend }
-                deadline = min(deadline, next)
+                deadline = min(deadline, max(next, line))
             }
         }
         return deadline

@@ -99,7 +99,7 @@ extension Membership {
     func seats(_ following: Following) -> ParentSelection {
         var groups: [SubnetGroup] = []
         var taken = 0
-        for link in following.parents where !link.isRetired {
+        for link in following.parents where !link.isRetired && !link.isNeighbour {
             // One that is gone has its seat no more, though it may come back to it.
             if link.connectFailures > 0, !link.isConnected { continue }
             if link.isDiscovered { groups.append(SubnetGroup(link.endpoint.address)) }

@@ -53,6 +53,9 @@ public struct ServingConfig: Sendable {
     /// The fastest a child is sent to, whatever budget it grants; also the pace for children that name none. It spreads
     /// a mini-block over a few ms: 28 shreds of 1.2 KB at 100 Mbit/s take 2.8 ms.
     public var pacingKilobitsPerSecond: UInt32 = 100_000
+    /// What this node's own line up carries, for all children together; 0 when not known. Contracts beyond it are refused, and
+    /// parity goes first.
+    public var uplinkKilobitsPerSecond: UInt32 = 0
     /// The longest datagram (UDP payload) to send where the way to a child carries it (Spec 55.8): 1,232, which every way does,
     /// to 1,472.
     public var datagramBytesMax = Limits.datagramBytesMax
@@ -78,6 +81,8 @@ public struct ServingConfig: Sendable {
 /// How a node follows parents (relay and replica).
 public struct FollowingConfig: Sendable {
     public var parents: [PeerEndpoint]
+    /// Who may be asked for what parents do not give, but is no parent: at most `FollowingConfig.neighboursMax`.
+    public var neighbours: [PeerEndpoint] = []
     /// The fewest parity stripes to subscribe to, over all parents; measured loss buys more.
     public var parityStripes = 1
     /// What this node's own link can receive; 0 when not known. It is split over the parents as their budgets.
@@ -92,6 +97,9 @@ public struct FollowingConfig: Sendable {
     /// carries (replica).
     public var cadence: Cadence?
     public init(parents: [PeerEndpoint]) { self.parents = parents }
+
+    /// Each costs a STATUS of some 60 bytes on the wire every 50 ms, 10 kbit/s: eight are less than a hundredth of a stream.
+    public static let neighboursMax = 8
 }
 
 /// Who makes the payloads of the coarser cadences (c1 to c3) at a sequencer.

@@ -72,6 +72,9 @@ public struct CoreStatistics: Hashable, Sendable, BitwiseCopyable {
     /// Parity shreds not sent because the link had no idle slot for them in time.
     public var parityDropped: UInt64 = 0
     public var stripesMoved: UInt64 = 0
+    /// Contracts refused and ended for want of room on this node's own line.
+    public var contractsRefused: UInt64 = 0
+    public var contractsEnded: UInt64 = 0
     public var offences: UInt64 = 0
     public var peersBanned: UInt64 = 0
     /// Control frames over a peer's allowance, dropped unread.
@@ -163,6 +166,8 @@ extension CoreStatistics {
         repairsTimedOut &+= other.repairsTimedOut
         shredsDropped &+= other.shredsDropped
         parityDropped &+= other.parityDropped
+        contractsRefused &+= other.contractsRefused
+        contractsEnded &+= other.contractsEnded
         offences &+= other.offences
         peersBanned &+= other.peersBanned
         framesRefused &+= other.framesRefused

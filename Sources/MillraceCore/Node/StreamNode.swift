@@ -565,14 +565,16 @@ final class StreamNode {
         endpoint.connected.map { peer in
             let link = peer.parentIndex.flatMap { following?.parents[$0] }
             return PeerReport(
-                address: peer.address, key: peer.key, isParent: link != nil, isChild: peer.child != nil,
+                address: peer.address, key: peer.key, isParent: link.map { !$0.isNeighbour } ?? false,
+                isChild: peer.child != nil,
                 stripesFrom: link?.stripes.count ?? 0, stripesTo: peer.child?.terms.stripes.count ?? 0,
                 roundTripMicroseconds: peer.roundTrip.isMeasured ? peer.roundTrip.smoothed.microseconds : 0,
                 completeThrough: peer.status.completeThrough, bytesReceived: peer.bytesReceived,
                 bytesSent: peer.bytesSent,
                 shredsQueued: peer.child?.waiting ?? 0, shredsDropped: peer.child?.dropped ?? 0,
                 offences: peer.offences,
-                isSilent: link.map { !$0.isUsable } ?? false, isDiscovered: link?.isDiscovered ?? false,
+                isSilent: link.map { !$0.isUsable && !$0.isNeighbour } ?? false,
+                isDiscovered: link?.isDiscovered ?? false,
                 score: report(of: peer))
         }
     }

@@ -161,6 +161,11 @@ final class Following {
         self.givesUpAfter = givesUpAfter
         early = EarlyShreds(payloads: stream.payloads)
         parents = config.parents.prefix(Following.parentsMax).map { ParentLink(endpoint: $0) }
+        for neighbour in config.neighbours.prefix(FollowingConfig.neighboursMax)
+        where parents.count < Following.parentsMax {
+            parents.append(ParentLink(endpoint: neighbour))
+            parents[parents.count - 1].isNeighbour = true
+        }
         plan = StripePlan(
             Array(repeating: .unusable, count: parents.count), parityStripes: config.parityStripes)
         window = RepairWindow(shredsMax: config.windowShredsMax)
@@ -201,6 +206,11 @@ final class Following {
             parents[i].answeredAt = now
             answered(request, key, index: index, now: now)
         } else {
+            // It answers and does nothing else.
+            if parents[i].isNeighbour {
+                if now >= peer.wasParentUntil { offend(peer, .unexpectedFrame) }
+                return
+            }
             let isOnTrial = parents[i].delivered(StreamPosition(key, shred: index), now: now)
             noteArrival(i, of: key.firstHeight, now: now)
             if isOnTrial { triedShred(i, now: now) }

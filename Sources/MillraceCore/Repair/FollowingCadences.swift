@@ -16,7 +16,7 @@ extension Following {
     /// Whether any parent says that windows may be asked of it.
     var windowService: WindowService {
         var told = WindowService.unknown
-        for i in parents.indices where parents[i].isConnected {
+        for i in parents.indices where parents[i].isParent {
             guard let status = peer(i)?.status, status != StreamStatus() else { continue }
             if status.servesWindows { return .served }
             told = .unserved
@@ -26,7 +26,7 @@ extension Following {
 
     /// Whether windows may be asked of this parent.
     func servesWindows(_ parent: Int) -> Bool {
-        parents[parent].isConnected && peer(parent)?.status.servesWindows ?? false
+        parents[parent].isParent && peer(parent)?.status.servesWindows ?? false
     }
 
     /// A header so far ahead of the last is the contract's first after a gap, not one that overtook.
@@ -62,7 +62,7 @@ extension Following {
     /// lost in front of the first header would be lost to all its children.
     func joinHeight(_ first: UInt64) -> UInt64 {
         var floor = first
-        for i in parents.indices where parents[i].isConnected {
+        for i in parents.indices where parents[i].isParent {
             // A parent that has told of no floor yet had nothing when it last spoke: it holds all that came since.
             if let status = peer(i)?.status { floor = min(floor, max(status.floor, 1)) }
         }

@@ -41,7 +41,7 @@ extension Following {
         guard case .live = intake, !parents[i].stripes.isEmpty || !parents[i].headers.isEmpty else { return }
         var connected = 0
         var refusing = 0
-        for parent in parents where parent.isConnected {
+        for parent in parents where parent.isParent {
             connected += 1
             if parent.refusedAt.map({ now - $0 <= Following.refusalMemory }) ?? false { refusing += 1 }
         }
@@ -57,7 +57,7 @@ extension Following {
     var isLineFull: Bool {
         var connected = 0
         var full = 0
-        for i in parents.indices where parents[i].isConnected {
+        for i in parents.indices where parents[i].isParent {
             connected += 1
             if ask(i, { $0.status.isFull }) ?? false { full += 1 }
         }
@@ -73,7 +73,7 @@ extension Following {
 
     private func beginPulling(now: Instant) {
         var longest = Interval.milliseconds(50)
-        for i in parents.indices where parents[i].isConnected {
+        for i in parents.indices where parents[i].isParent {
             longest = max(longest, peer(i)?.roundTrip.timeout ?? .zero)
         }
         let failed = pulling.endedAt.map { now - $0 < Following.returnFailsWithin } ?? false
@@ -87,7 +87,7 @@ extension Following {
         case .live:
             break
         case .ending(let until):
-            let haveHeard = parents.allSatisfy { !$0.isConnected || $0.acceptedSerial == $0.serial }
+            let haveHeard = parents.allSatisfy { !$0.isParent || $0.acceptedSerial == $0.serial }
             guard haveHeard || now >= until else { return }
             intake = .pulling(since: now)
             line.setFull(true, now: now)
@@ -119,7 +119,7 @@ extension Following {
     var windowShreds: Int {
         guard case .pulling = intake else { return window.shreds }
         var longest = Interval.zero
-        for i in parents.indices where parents[i].isConnected {
+        for i in parents.indices where parents[i].isParent {
             longest = max(longest, peer(i)?.roundTrip.minimum ?? .zero)
         }
         // Lost shreds count until their request ends, so the cap is a few times that of a follower that is not behind.
@@ -161,7 +161,7 @@ extension Following {
         var best: Int?
         var bestTime = Interval.zero
         for i in parents.indices where mayAsk(i, missedBy: 0, height: height, isOld: true) {
-            guard let peer = peer(i) else { continue }
+            guard !parents[i].isNeighbour, let peer = peer(i) else { continue }
             let rate = max(peer.arrivals.bytesPerSecond, fair)
             let waits = Int64(min(asked[i], 1 << 20)) * Int64(Limits.datagramBytesMax) * 1_000_000 / rate
             let time = peer.roundTrip.current + .microseconds(waits)
@@ -176,7 +176,7 @@ extension Following {
     /// A tip that half of the parents have reached: neither one that claims too much nor one that is behind decides.
     private var commonTip: UInt64? {
         var tips: [UInt64] = []
-        for i in parents.indices where parents[i].isConnected {
+        for i in parents.indices where parents[i].isParent {
             if let tip = peer(i)?.status.tip, tip > 0 { tips.append(tip) }
         }
         tips.sort()

@@ -73,9 +73,11 @@ extension Following {
         parents[i].acceptedSerial = 0
         parents[i].subscribeAttempts = 0
         parents[i].graceUntil = now + .milliseconds(500)
-        beginTrial(i, now: now)
-        parity.begin(roundTrip: peer.roundTrip.current)
-        if parity.isPrudent { sumEvery = 1 }
+        if !parents[i].isNeighbour {
+            beginTrial(i, now: now)
+            parity.begin(roundTrip: peer.roundTrip.current)
+            if parity.isPrudent { sumEvery = 1 }
+        }
         replan(now: now)
         return true
     }
@@ -127,7 +129,7 @@ extension Following {
         // Until all have heard that nothing is wanted, what they owe is under way.
         if case .ending = intake {} else { plan = fresh }
         let roundTrip = parents.indices.reduce(Interval.zero) {
-            max($0, peer($1)?.roundTrip.current ?? .zero)
+            parents[$1].isNeighbour ? $0 : max($0, peer($1)?.roundTrip.current ?? .zero)
         }
         countLossFrom =
             max(headerTip, next) + 10
@@ -187,8 +189,13 @@ extension Following {
     ) {
         guard let i = peer.parentIndex, serial == parents[i].serial else { return }
         endpoint.emit(.refused(peer.address, reason))
-        parents[i].state = .silent(
-            until: now + .milliseconds(Int64(min(max(retryAfterMilliseconds, 250), 60_000))))
+        var pause = Interval.milliseconds(Int64(min(max(retryAfterMilliseconds, 250), 60_000)))
+        // Others came before us, and will be there in a moment, too.
+        if reason == .uplink {
+            pause = max(pause, parents[i].probation)
+            parents[i].lapses = min(parents[i].lapses + 1, 16)
+        }
+        parents[i].state = .silent(until: now + pause)
         replan(now: now)
     }
 

@@ -7,23 +7,24 @@ import MillraceBase
 import MillraceWire
 
 extension Following {
-    /// Which parent to ask: one that is connected and has not said that it misses this; of those from whom most is to be hoped
-    /// for the nearest at first, then another with every attempt. For old heights, one that holds them.
+    /// Which parent or neighbour to ask: one that is connected and has not said that it misses this; of those from whom most is
+    /// to be hoped for the nearest at first, then another with every attempt. For old heights, one that holds them.
     func parentToAsk(attempt: Int, missedBy: UInt64, height: UInt64, isOld: Bool) -> Int? {
         let now = endpoint.now
         var least = Int.max
         var candidates = 0
         for i in parents.indices where mayAsk(i, missedBy: missedBy, height: height, isOld: isOld) {
-            let reluctance = reluctance(i, now: now)
-            if reluctance < least { (least, candidates) = (reluctance, 0) }
-            if reluctance == least { candidates += 1 }
+            let doubt = doubt(i, height: height, now: now)
+            if doubt < least { (least, candidates) = (doubt, 0) }
+            if doubt == least { candidates += 1 }
         }
         if candidates == 0 { return nil }
         var best: Int?
         var bestTime = Interval.zero
         var skip = attempt % candidates
         for i in parents.indices
-        where mayAsk(i, missedBy: missedBy, height: height, isOld: isOld) && reluctance(i, now: now) == least
+        where mayAsk(i, missedBy: missedBy, height: height, isOld: isOld)
+            && doubt(i, height: height, now: now) == least
         {
             if attempt > 0 {
                 if skip == 0 { return i }
@@ -36,12 +37,32 @@ extension Following {
         return best
     }
 
+    /// How doubtful it is that asking parent `i` for this height brings it: its reluctance, and one more if it says itself that
+    /// there are holes up to there. Who has not spoken of the height yet may have it.
+    private func doubt(_ i: Int, height: UInt64, now: Instant) -> Int {
+        let saysHoles = ask(i) { $0.status.tip >= height && $0.status.completeThrough < height } ?? false
+        return reluctance(i, now: now) + (saysHoles ? 1 : 0)
+    }
+
     func mayAsk(_ i: Int, missedBy: UInt64, height: UInt64, isOld: Bool) -> Bool {
         guard parents[i].isConnected, missedBy >> UInt64(i) & 1 == 0, let peer = peer(i) else { return false }
+        let holds =
+            peer.status.floor > 0 && peer.status.floor <= height && peer.status.completeThrough >= height
+        // A neighbour owes nothing: it is asked for what it says it holds, or for what it is past, and for little at once.
+        if parents[i].isNeighbour {
+            let isPast = !isOld && peer.status.floor <= height && peer.status.tip > height
+            return (holds || isPast) && parents[i].allowance.hasRoom
+        }
         if !isOld { return true }
         // A parent that has said nothing yet is asked and may answer MISS.
-        if peer.status == StreamStatus() { return true }
-        return peer.status.floor > 0 && peer.status.floor <= height && peer.status.completeThrough >= height
+        return holds || peer.status == StreamStatus()
+    }
+
+    /// What neighbours may be asked for now.
+    private func fillAllowances(now: Instant) {
+        for i in parents.indices where parents[i].isNeighbour {
+            parents[i].allowance.fill(.neighbour, now: now)
+        }
     }
 
     func deadline(_ parent: Int, attempts: Int, now: Instant) -> Instant {
@@ -76,6 +97,7 @@ extension Following {
     func askForGaps(now: Instant) -> Bool {
         // Who has seen nothing yet starts with the first header that comes.
         guard next > 0 else { return false }
+        fillAllowances(now: now)
         recoverOldest(now: now)
         balance(now: now)
         let last = min(max(settledTip, headerTip), next + Following.heightsAheadMax, gapLimit)
@@ -134,6 +156,8 @@ extension Following {
                 attempt: record.attempts, missedBy: 0, height: record.key.firstHeight, isOld: false)
         }
         guard let parent, let peer = peer(parent) else { return }
+        if parents[parent].isNeighbour { wanted = wanted.prefix(parents[parent].allowance.shreds) }
+        parents[parent].allowance.take(wanted.count)
         let request = RepairRequest(
             kind: .shreds, key: record.key, shreds: wanted, parent: parent, sentAt: now,
             deadline: deadline(parent, attempts: record.attempts, now: now), outstanding: wanted.count)
@@ -162,6 +186,7 @@ extension Following {
             kind: .shreds, key: key, shreds: .allData, parent: parent, sentAt: now,
             deadline: deadline(parent, attempts: 0, now: now) + .milliseconds(20),
             outstanding: StripeSet.dataStripesMax)
+        parents[parent].allowance.take(request.outstanding)
         guard let number = requests.open(request) else { return }
         endpoint.statistics.repairsAsked &+= 1
         endpoint.send(.repair(request: number, key, .allData, withHeader: true), to: peer)
@@ -201,7 +226,12 @@ extension Following {
             }
         guard let parent = chosen, let peer = peer(parent) else { return nil }
         if peer.status != StreamStatus() { last = max(first, min(last, peer.status.completeThrough)) }
+        if parents[parent].isNeighbour {
+            let heights = max(parents[parent].allowance.shreds * 16 / max(shredsPerHeight16, 16), 1)
+            last = min(last, first + UInt64(heights) - 1)
+        }
         let count = Int(last - first) + 1
+        parents[parent].allowance.take(max(count * shredsPerHeight16 / 16, 1))
         // On a full line, what was asked for before comes first.
         let isFull = if case .pulling = intake { true } else { isLineFull }
         let ahead =

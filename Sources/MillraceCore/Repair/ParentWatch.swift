@@ -26,7 +26,7 @@ extension Following {
 
     /// Whether a parent that comes (again) has to show first that it gives anything.
     func needsTrial(_ i: Int, now: Instant) -> Bool {
-        now - lastHeaderAt < Following.flowInterval
+        !parents[i].isNeighbour && now - lastHeaderAt < Following.flowInterval
             && parents.indices.contains { $0 != i && parents[$0].isUsable }
     }
 
@@ -66,7 +66,7 @@ extension Following {
         guard takesStream else { return false }
         var places = 0
         var idle: [Int] = []
-        for i in parents.indices where !parents[i].isRetired {
+        for i in parents.indices where !parents[i].isRetired && !parents[i].isNeighbour {
             if places < StripeSet.dataStripesMax, parents[i].isUsable, parents[i].isConnected, plan.isIdle(i)
             {
                 idle.append(i)
@@ -261,7 +261,7 @@ extension Following {
     }
 
     private func standing(of i: Int, _ passesOverDeferred: Bool, now: Instant) -> StripePlan.Standing {
-        if parents[i].isRetired { return .gone }
+        if parents[i].isRetired || parents[i].isNeighbour { return .gone }
         guard parents[i].isUsable, !(passesOverDeferred && parents[i].isDeferred), takesStream, isSubscribed,
             let isHeard = ask(
                 i,

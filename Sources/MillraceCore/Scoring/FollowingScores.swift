@@ -226,7 +226,7 @@ extension Following {
         var loss = Int.max
         var late = Interval(nanoseconds: .max)
         var nearest = Interval(nanoseconds: .max)
-        for j in parents.indices where parents[j].isConnected {
+        for j in parents.indices where parents[j].isParent {
             guard let other = peer(j) else { continue }
             if other.score.isLossMeasured { loss = min(loss, other.score.lossPerMille) }
             if other.score.isTimed { late = min(late, other.score.lateness) }

@@ -27,7 +27,7 @@ public final class SequencerCore: StreamCore {
     /// The height the next call of `seal` must have.
     public private(set) var nextHeight: UInt64
     private let node: StreamNode
-    private let serving: Serving
+    let serving: Serving
     private let codec = Codec()
     private let commitment: StateCommitment
     private var encoder: SliceEncoder

@@ -187,7 +187,7 @@ final class WindowFollowing {
     /// How far the stream is: what is signed, or what at least half of the parents say, so that one that lies moves nothing.
     private var tip: UInt64 {
         var told: [UInt64] = []
-        for i in following.parents.indices where following.parents[i].isConnected {
+        for i in following.parents.indices where following.parents[i].isParent {
             if let status = following.peer(i)?.status, status.tip > 0 { told.append(status.tip) }
         }
         told.sort()

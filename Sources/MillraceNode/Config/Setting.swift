@@ -9,6 +9,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case chainID = "chain-id"
     case sequencer
     case parents
+    case neighbours
     case bootstrap
     case parentsWanted = "parents-wanted"
     case advertise
@@ -22,6 +23,7 @@ public enum Setting: String, CaseIterable, Sendable {
     case knownChildren = "known-children"
     case childMbitPerSec = "child-mbit"
     case linkMbitPerSec = "link-mbit"
+    case uplinkMbitPerSec = "uplink-mbit"
     case datagramBytes = "datagram-bytes"
     case statusSocket = "status-socket"
     case logLevel = "log-level"
@@ -33,6 +35,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .chainID: "1"
         case .sequencer: ""
         case .parents: ""
+        case .neighbours: ""
         case .bootstrap: ""
         case .parentsWanted: "0"
         case .advertise: ""
@@ -46,6 +49,7 @@ public enum Setting: String, CaseIterable, Sendable {
         case .knownChildren: ""
         case .childMbitPerSec: "100"
         case .linkMbitPerSec: "0"
+        case .uplinkMbitPerSec: "0"
         case .datagramBytes: "1472"
         case .statusSocket: ""
         case .logLevel: "notice"
@@ -62,6 +66,8 @@ public enum Setting: String, CaseIterable, Sendable {
             "The sequencer's signing key (64 hexadecimal digits) against which every header is checked."
         case .parents:
             "Comma-separated mill://KEY@HOST:PORT of the peers to take stripes from, whatever else is found."
+        case .neighbours:
+            "Comma-separated mill://KEY@HOST:PORT of up to 8 relays to ask for what no parent gives."
         case .bootstrap:
             "Comma-separated mill://KEY@HOST:PORT of peers that know others: parents are found through them."
         case .parentsWanted:
@@ -83,6 +89,8 @@ public enum Setting: String, CaseIterable, Sendable {
             "Comma-separated session keys (52 Base32 characters) of peers whose places strangers never take."
         case .childMbitPerSec: "Pace towards one child: a mini-block's shreds are spread at this rate."
         case .linkMbitPerSec: "What this node's own line can receive, split over its parents; 0: not known."
+        case .uplinkMbitPerSec:
+            "What this node's own line can send, for all children together; 0: not known, and nobody is refused for it."
         case .datagramBytes:
             "The longest datagram (UDP payload) sent to children whose path carries it, 1232 (every path) to 1472."
         case .statusSocket: "Unix socket on which the node answers `millrace status`; none by default."

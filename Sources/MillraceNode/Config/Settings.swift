@@ -99,6 +99,7 @@ public struct Settings: Sendable {
         _ = try integer(.childrenMax, 1...4_096)
         _ = try integer(.childMbitPerSec, 1...100_000)
         _ = try integer(.linkMbitPerSec, 0...100_000)
+        _ = try integer(.uplinkMbitPerSec, 0...100_000)
         guard UInt64(text(.chainID)) != nil else { throw wrong(.chainID, "a whole number below 2^64") }
         guard text(.advertise).isEmpty || PeerAddress(text(.advertise)) != nil else {
             throw wrong(.advertise, "HOST:PORT with a numeric address")

@@ -52,6 +52,8 @@ struct NodePlan {
                 .knownChildren, "at most as many keys as children-max, \(serving.childrenMax)")
         }
         serving.pacingKilobitsPerSecond = UInt32(try settings.integer(.childMbitPerSec, 1...100_000)) * 1_000
+        serving.uplinkKilobitsPerSecond =
+            UInt32(try settings.integer(.uplinkMbitPerSec, 0...100_000)) * 1_000
         serving.datagramBytesMax = try settings.integer(.datagramBytes, 1_232...1_472)
         serving.retentionBytesMax = try settings.integer(.retentionMiB, 1...65_536) * 1_048_576
         return serving
@@ -63,6 +65,10 @@ struct NodePlan {
             throw settings.wrong(.parents, "one or more mill://KEY@HOST:PORT, or some as bootstrap")
         }
         var following = FollowingConfig(parents: parents)
+        following.neighbours = try peers(.neighbours)
+        guard following.neighbours.count <= FollowingConfig.neighboursMax else {
+            throw settings.wrong(.neighbours, "at most \(FollowingConfig.neighboursMax) peers")
+        }
         following.parityStripes = try settings.integer(.parityMin, 0...16)
         following.takesWindows = try hasWindows()
         let cadence = settings.text(.cadence)

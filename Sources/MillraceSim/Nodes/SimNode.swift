@@ -23,6 +23,7 @@ final class SimNode {
     var parents: [UInt32] = []
     /// Whom it asks for others.
     var bootstrap: [UInt32] = []
+    var neighbours: [UInt32] = []
 
     let up: Line
     let down: Line

@@ -14,11 +14,14 @@ extension Simulation {
     func start(_ node: SimNode) throws(WorkloadError) {
         let stream = Simulation.identity(node, scenario, at: now)
         let group = scenario.groups[node.group]
-        var following = FollowingConfig(
-            parents: node.parents.map {
-                let parent = nodes[Int($0)]
-                return PeerEndpoint(key: parent.keys.publicKey, address: parent.address)
-            })
+        func endpoints(_ indices: [UInt32]) -> [PeerEndpoint] {
+            indices.map {
+                let peer = nodes[Int($0)]
+                return PeerEndpoint(key: peer.keys.publicKey, address: peer.address)
+            }
+        }
+        var following = FollowingConfig(parents: endpoints(node.parents))
+        following.neighbours = endpoints(node.neighbours)
         following.parityStripes = group.parityStripes
         following.linkKilobitsPerSecond = group.linkKilobitsPerSecond
         following.takesWindows = scenario.hasWindows

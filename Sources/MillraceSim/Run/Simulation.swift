@@ -150,6 +150,7 @@ public final class Simulation {
         self.sequencer = sequencer
         replicas = nodes.filter { $0.role == .replica }
         Simulation.choosePeers(scenario, nodes, seed: seed)
+        Simulation.chooseNeighbours(scenario, nodes, seed: seed)
         Simulation.aim(attacks, sequencer: sequencer)
         settlingTime =
             Simulation.settle

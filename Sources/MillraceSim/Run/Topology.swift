@@ -38,7 +38,23 @@ extension Simulation {
         return nodes
     }
 
-    /// Gives every node its parents: from the groups it names, spread evenly, the nearest region first.
+    /// Contracts that a node has room for beside another's: what it may give, and, of two that both have room, the one whose line
+    /// is used by less. Where nothing is said of lines, all are alike.
+    private struct Room {
+        var taken: Int
+        var childrenMax: Int
+        /// Mbit/s of its line up; 1 where it is not said.
+        var line: Int
+
+        var isFull: Bool { taken >= childrenMax }
+
+        /// Whether less of this one's room is used: taken / line, without division.
+        func isLessUsed(than other: Room) -> Bool { taken * other.line < other.taken * line }
+    }
+
+    /// Gives every node its parents: from the groups it names, those that have room, the least burdened for what they carry,
+    /// and of equals the nearest. One that is near and full is worse than one further away with room: a round trip more is
+    /// milliseconds, and a line that is full is a stream that does not come.
     static func choosePeers(_ scenario: Scenario, _ nodes: [SimNode], seed: UInt64) {
         var taken = Array(repeating: 0, count: nodes.count)
         for node in nodes {
@@ -49,12 +65,18 @@ extension Simulation {
                     && group.parents.contains(scenario.groups[other.group].name)
             }
             let count = min(group.parentCount, candidates.count)
-            // The least burdened, then the nearest, then as drawn.
             let lots = candidates.map { _ in draws.next() }
+            let rooms = candidates.map { other in
+                Room(
+                    taken: taken[Int(other.index)],
+                    childrenMax: scenario.groups[other.group].childrenMax ?? NodeGroup.childrenLimit,
+                    line: max(scenario.groups[other.group].uplinkMbit, 1))
+            }
             let keyed = candidates.indices.sorted { a, b in
                 let (x, y) = (candidates[a], candidates[b])
-                let (loadX, loadY) = (taken[Int(x.index)], taken[Int(y.index)])
-                if loadX != loadY { return loadX < loadY }
+                if rooms[a].isFull != rooms[b].isFull { return rooms[b].isFull }
+                if rooms[a].isLessUsed(than: rooms[b]) { return true }
+                if rooms[b].isLessUsed(than: rooms[a]) { return false }
                 let (nearX, nearY) = (x.region == node.region, y.region == node.region)
                 if nearX != nearY { return nearX }
                 return lots[a] < lots[b]
@@ -72,6 +94,29 @@ extension Simulation {
     }
 
     static let bootstrapPeers = 2
+
+    /// Gives every node its neighbours: of the groups it names those nearest, of these the least asked, and none of its parents.
+    static func chooseNeighbours(_ scenario: Scenario, _ nodes: [SimNode], seed: UInt64) {
+        var taken = Array(repeating: 0, count: nodes.count)
+        for node in nodes where !scenario.groups[node.group].neighbours.isEmpty {
+            let group = scenario.groups[node.group]
+            var draws = Seed(seed).generator("sim neighbours", UInt64(node.index))
+            let candidates = nodes.filter {
+                $0 !== node && group.neighbours.contains(scenario.groups[$0.group].name)
+                    && !node.parents.contains($0.index)
+            }
+            let lots = candidates.map { _ in draws.next() }
+            let order = candidates.indices.sorted { a, b in
+                let (x, y) = (candidates[a], candidates[b])
+                let (nearX, nearY) = (x.region == node.region, y.region == node.region)
+                if nearX != nearY { return nearX }
+                let (loadX, loadY) = (taken[Int(x.index)], taken[Int(y.index)])
+                return loadX != loadY ? loadX < loadY : lots[a] < lots[b]
+            }
+            node.neighbours = order.prefix(group.neighbourCount).map { candidates[$0].index }
+            for neighbour in node.neighbours { taken[Int(neighbour)] += 1 }
+        }
+    }
 
     /// A node's part in an open network; in others none.
     static func membership(_ node: SimNode, _ scenario: Scenario, _ nodes: [SimNode]) -> MembershipConfig {
@@ -107,6 +152,7 @@ extension Simulation {
         // A thousand relays that keep minutes would not fit; what repair needs lies within seconds.
         serving.retentionBytesMax = (scenario.nodeCount > 50 ? 16 : 64) << 20
         serving.childrenMax = scenario.groups[node.group].childrenMax ?? NodeGroup.childrenLimit
+        serving.uplinkKilobitsPerSecond = UInt32(scenario.groups[node.group].uplinkMbit) * 1_000
         serving.datagramBytesMax = scenario.groups[node.group].datagramBytes
         // An operator knows whom it has told of its sequencer.
         if node.role == .sequencer, scenario.groups[node.group].childrenMax != nil {

@@ -48,9 +48,14 @@ public struct NodeGroup: Hashable, Sendable {
     public var parentCount = 2
     /// Groups of which each node knows two to ask: it finds its parents itself, `parentCount` with those it was given.
     public var bootstrap: [String] = []
+    /// Groups of relays of which each node may ask so many for what its parents do not give.
+    public var neighbours: [String] = []
+    public var neighbourCount = 0
     /// Contracts it gives at most; nil for `childrenLimit`.
     public var childrenMax: Int?
     public static let childrenLimit = 1_000
+    /// What it says its line up carries, in Mbit/s; 0 for nothing said.
+    public var uplinkMbit = 0
     /// The longest datagram it sends where a path carries it: 1,232 to 1,472.
     public var datagramBytes = 1_232
     /// The fewest parity stripes to subscribe to.

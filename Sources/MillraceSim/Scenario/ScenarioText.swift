@@ -133,7 +133,8 @@ extension Scenario {
 
     private static let nodeKeys = [
         "role", "count", "link", "down", "up", "behind", "region", "parents", "parentCount", "bootstrap",
-        "childrenMax", "datagramBytes", "parityMin", "linkMbit", "cadence", "driftPPM", "skewMs", "processor",
+        "neighbours", "neighbourCount", "childrenMax", "uplinkMbit", "datagramBytes", "parityMin", "linkMbit",
+        "cadence", "driftPPM", "skewMs", "processor",
     ]
 
     private mutating func readNodes(_ root: TOMLSection, _ files: LinkFileReader?) throws(ScenarioError) {
@@ -233,9 +234,22 @@ extension Scenario {
             group.parentCount =
                 try section.integer("parentCount", 1...64) ?? (!isOpen ? 2 : group.role == .relay ? 4 : 8)
         }
+        group.neighbours = try section.strings("neighbours") ?? []
+        for name in group.neighbours where !relays.contains(name) || group.role == .sequencer {
+            throw section.wrong(
+                "neighbours",
+                "\"\(name)\" is no group of relays" + Suggestion.hint(for: name, among: relays))
+        }
+        group.neighbourCount =
+            try section.integer("neighbourCount", 0...FollowingConfig.neighboursMax)
+            ?? (group.neighbours.isEmpty ? 0 : 2)
         group.childrenMax = try section.integer("childrenMax", 1...NodeGroup.childrenLimit)
         if group.childrenMax != nil, group.role == .replica {
             throw section.wrong("childrenMax", "a replica has no children")
+        }
+        group.uplinkMbit = try section.integer("uplinkMbit", 0...100_000) ?? 0
+        if group.uplinkMbit > 0, group.role == .replica {
+            throw section.wrong("uplinkMbit", "a replica has no children")
         }
         group.datagramBytes = try section.integer("datagramBytes", 1_232...1_472) ?? group.datagramBytes
         group.parityStripes = min(

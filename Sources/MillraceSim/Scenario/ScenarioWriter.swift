@@ -73,10 +73,15 @@ extension NodeGroup {
             if !bootstrap.isEmpty {
                 lines.append("bootstrap = [\(bootstrap.map(Scenario.quoted).joined(separator: ", "))]")
             }
+            if !neighbours.isEmpty {
+                lines.append("neighbours = [\(neighbours.map(Scenario.quoted).joined(separator: ", "))]")
+                lines.append("neighbourCount = \(neighbourCount)")
+            }
             lines.append("parityMin = \(parityStripes)")
         }
         if let cadence { lines.append("cadence = \"\(cadence)\"") }
         if let childrenMax { lines.append("childrenMax = \(childrenMax)") }
+        if uplinkMbit > 0 { lines.append("uplinkMbit = \(uplinkMbit)") }
         if datagramBytes > 1_232 { lines.append("datagramBytes = \(datagramBytes)") }
         if driftPPM > 0 { lines.append("driftPPM = \(driftPPM)") }
         if skewMilliseconds > 0 { lines.append("skewMs = \(skewMilliseconds)") }

@@ -74,7 +74,10 @@ public enum Swarm {
         for i in scenario.faults.indices { add { $0.faults.remove(at: i) } }
         for (i, group) in scenario.groups.enumerated() {
             let isNeeded =
-                group.role == .sequencer || scenario.groups.contains { $0.parents.contains(group.name) }
+                group.role == .sequencer
+                || scenario.groups.contains {
+                    $0.parents.contains(group.name) || $0.neighbours.contains(group.name)
+                }
             let isFaulted = scenario.faults.contains { $0.nodes.group == group.name }
             if !isNeeded, !isFaulted, scenario.groups.count(where: { $0.role == group.role }) > 1 {
                 add { $0.groups.remove(at: i) }

@@ -37,6 +37,12 @@ struct NodeOptions: ParsableArguments {
         name: .customLong("link-mbit"),
         help: "What this node's own line can receive, in Mbit/s; 0: not known.")
     var linkMbit: String?
+    @Option(
+        name: .customLong("uplink-mbit"),
+        help: "What this node's own line can send to all its children, in Mbit/s; 0: not known.")
+    var uplinkMbit: String?
+    @Option(help: "Comma-separated mill://KEY@HOST:PORT of relays to ask for what no parent gives.")
+    var neighbours: String?
     @Option(help: "The longest datagram sent to children whose path carries it (1232 to 1472, default 1472).")
     var datagramBytes: String?
     @Option(help: "Unix socket on which the node answers `millrace status`.") var statusSocket: String?
@@ -60,6 +66,7 @@ struct NodeOptions: ParsableArguments {
         case .chainID: chainID
         case .sequencer: sequencer
         case .parents: parents
+        case .neighbours: neighbours
         case .bootstrap: bootstrap
         case .parentsWanted: parentsWanted
         case .advertise: advertise
@@ -73,6 +80,7 @@ struct NodeOptions: ParsableArguments {
         case .knownChildren: knownChildren
         case .childMbitPerSec: childMbit
         case .linkMbitPerSec: linkMbit
+        case .uplinkMbitPerSec: uplinkMbit
         case .datagramBytes: datagramBytes
         case .statusSocket: statusSocket
         case .logLevel: logLevel
