@@ -154,6 +154,29 @@ extension Mesh.Node {
         expectSame(network, replicas)
     }
 
+    @Test func `relays make windows of what they carried, and the sequencer sends only their headers`() throws
+    {
+        let network = Network(seed: 14)
+        let mesh = network.mesh
+        let line = WireParameters(delay: .milliseconds(10), megabitsPerSecond: 10)
+        let told: [Cadence] = [.c1, .c2]
+        let replicas = told.map { network.replica("\($0)", line, cadence: $0) }
+        mesh.run(for: .milliseconds(300))
+        try mesh.run(heights: 500, transactions: 20)
+        for (replica, cadence) in zip(replicas, told) {
+            #expect(replica.core.statistics.cadence == cadence)
+            #expect(network.behind(replica) < 30 + cadence.heights * 2)
+        }
+        let relays = network.relays.map { $0.core.statistics }
+        let sent = network.sequencer.core.statistics.sent
+        #expect(replicas.allSatisfy { $0.core.statistics.received.repair > 10_000 })
+        let answered = replicas.reduce(0) { $0 + $1.core.statistics.received.repair }
+        #expect(sent.repair < answered / 4, "\(sent.repair) of \(answered)")
+        #expect(relays.allSatisfy { $0.shredsInvalid == 0 && $0.offences == 0 })
+        try mesh.finish()
+        expectSame(network, replicas)
+    }
+
     @Test func `one who comes late takes seconds of history, then tenths, then mini-blocks`() throws {
         let network = Network(seed: 3)
         let mesh = network.mesh

@@ -37,6 +37,7 @@ public final class RelayCore: StreamCore {
         fetch = WindowFetch(
             following: made, endpoint: node.endpoint, store: windowStore,
             shredsMax: config.following.windowShredsMax)
+        fetch.parts = WindowParts(store: store, payloads: config.stream.payloads)
         made.fetch = fetch
         windows = WindowRelay(fetch: fetch, serving: serving, endpoint: node.endpoint)
     }

@@ -387,6 +387,12 @@ public final class SliceAssembler {
             ? UnsafeRawBufferPointer(start: symbols, count: Int(header.sliceBytes)) : nil
     }
 
+    /// Likewise as soon as all data is here: each symbol was compared with its signed hash, the whole not yet.
+    var data: UnsafeRawBufferPointer? {
+        (state == .verified || state == .whole) && payloads == .carried
+            ? UnsafeRawBufferPointer(start: symbols, count: Int(header.sliceBytes)) : nil
+    }
+
     private func bytes(at place: Range<Int>) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(
             start: payloads == .byReference

@@ -23,6 +23,8 @@ final class WindowFetch {
     static let firstSlot = 384
     /// A parent may have to fetch the slice itself first.
     static let patience = Interval.milliseconds(250)
+    /// Beside twice the nearest one's round trip: a parent of a relay so far away is as good as that one.
+    static let nearMax = Interval.milliseconds(10)
 
     struct Want {
         var key: SliceKey
@@ -54,6 +56,9 @@ final class WindowFetch {
     var onComplete: ((SliceRecord) -> Void)?
     /// No parent has it.
     var onMissed: ((SliceKey) -> Void)?
+    /// A relay's: what it can make itself, where nothing but the header is asked for; and then of all relays beside it the same
+    /// parent is asked for the same slice.
+    var parts: WindowParts?
     /// A header, or shreds, that were verified: for a relay's children.
     var onNews: ((SliceRecord, StripeSet, _ withHeader: Bool) -> Void)?
 
@@ -141,6 +146,12 @@ final class WindowFetch {
         early?.drain(key) { index, symbol, parent in
             guard let peer = following.peer(parent) else { return }
             insert(symbol, index: index, in: record, from: peer, now: now)
+        }
+        if let parts, !record.isComplete {
+            let own = parts.fill(record)
+            if own.isEmpty { return }
+            onNews?(record, own, false)
+            if record.assembler.missingCount == 0 { finish(record) }
         }
     }
 
@@ -383,7 +394,11 @@ final class WindowFetch {
             if want.missedBy >> UInt64(i) & 1 == 0 { candidates += 1 }
         }
         if candidates == 0 { return following.windowService == .unknown ? .nobody : .missed }
-        if want.attempts == 0, let parent = soonest(want, among: candidates) { return .parent(parent) }
+        if want.attempts == 0 {
+            if let parent = parts == nil ? soonest(want, among: candidates) : common(want) {
+                return .parent(parent)
+            }
+        }
         var skip = (Int(want.key.index) + want.attempts) % candidates
         for i in following.parents.indices
         where following.servesWindows(i) && want.missedBy >> UInt64(i) & 1 == 0 {
@@ -410,6 +425,34 @@ final class WindowFetch {
         return soonest.parent
     }
 
+    /// Whoever has the same parents asks the same one for a slice, so that it comes to them all once: of those nearly as near as
+    /// the nearest, by a hash of both names (Thaler and Ravishankar's rendezvous, 1998).
+    private func common(_ want: Want) -> Int? {
+        func isAsked(_ i: Int) -> Bool {
+            following.servesWindows(i) && want.missedBy >> UInt64(i) & 1 == 0
+        }
+        var nearest: Interval?
+        for i in following.parents.indices where isAsked(i) {
+            guard let roundTrip = following.peer(i)?.roundTrip.current else { continue }
+            nearest = min(nearest ?? roundTrip, roundTrip)
+        }
+        guard let nearest else { return nil }
+        let most = nearest + nearest + WindowFetch.nearMax
+        var best: (parent: Int, rank: UInt64)?
+        for i in following.parents.indices where isAsked(i) {
+            guard let peer = following.peer(i), peer.roundTrip.current <= most else { continue }
+            let rank = WindowFetch.rank(want.key, of: peer.key)
+            if best.map({ rank < $0.rank }) ?? true { best = (i, rank) }
+        }
+        return best?.parent
+    }
+
+    /// A parent that chooses its key for its rank is asked first, and missed like any other.
+    private static func rank(_ slice: SliceKey, of peer: Hash32) -> UInt64 {
+        let name = SipHash24(slice.firstHeight, UInt64(slice.cadence.rawValue) << 16 | UInt64(slice.index))
+        return peer.bytes.withUnsafeBytes { name.hash($0) }
+    }
+
     private func send(_ at: Int, to parent: Int, slot: Int, now: Instant) {
         guard let peer = following.peer(parent) else { return }
         let key = wants[at].key
@@ -422,6 +465,9 @@ final class WindowFetch {
             expected = wanted.count
         } else if let early, early.orphans.contains(where: { $0.key == key }) {
             // Its shreds are here, only the header was lost.
+            wanted = .empty
+            expected = 1
+        } else if parts?.canMake(key) ?? false {
             wanted = .empty
             expected = 1
         } else if let sibling = store.entry(key.cadence, key.firstHeight)?.firstHeader {
