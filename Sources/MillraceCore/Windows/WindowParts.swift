@@ -7,8 +7,8 @@
 /// Promises: nothing but what the header's hashes vouch for is put in. A window told by values, or made of other bytes, gives
 /// nothing, and is fetched like any other.
 ///
-/// Bounds: the bytes of one window are kept, since its slices are asked for one after the other (`Limits.payloadBytesMax`); a look
-/// at what is held costs one load for each of at most a hundred heights.
+/// Bounds: the bytes of one window are kept, since its slices are asked for one after the other (`Limits.payloadBytesMax`); a
+/// look at what is held costs one load for each of at most a hundred heights.
 
 import MillraceBase
 import MillraceCodec
