@@ -4,12 +4,13 @@
 ///     equations × unknowns    M · u = s      ──solve──▶   u = T · s
 ///
 /// Gauss–Jordan with the unit matrix beside M. e equations and n unknowns take e·n·(n + e) products of single elements:
-/// 64 of each, the most that is asked for, half a million. The memory is kept between systems.
+/// half a million for 64 of each, five million at most. The memory is kept between systems: 40 KB for the largest.
 
 public struct LinearSystem {
-    /// Unknowns, and equations, of one system.
-    public static let unknownsMax = 64
-    public static let equationsMax = 80
+    /// Unknowns of one system: what eight parity symbols for each of sixteen slices determine. And equations: one more than there
+    /// are unknowns settles nearly every system.
+    public static let unknownsMax = 128
+    public static let equationsMax = 144
 
     public private(set) var unknownCount = 0
     public private(set) var equationCount = 0
