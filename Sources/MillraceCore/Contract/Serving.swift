@@ -392,8 +392,12 @@ final class Serving {
     /// Parity that waited for more than a slice would come after it was needed, and delay what follows (Spec 55.6).
     static let parityAgeMax: UInt64 = 2
 
+    /// A slot is idle only if the way's queue is short as well: nothing waits here, but parity put into a long queue delays what
+    /// the other parents of this child send, which have no parity to leave out and only the stream to hold back.
     private func sendParity(_ child: Child, _ peer: Peer) -> Int? {
-        if let work = child.parity.next(), work.key.firstHeight + Serving.parityAgeMax < child.latestHeight {
+        if let work = child.parity.next(),
+            child.link.isQueueLong || work.key.firstHeight + Serving.parityAgeMax < child.latestHeight
+        {
             endpoint.statistics.parityDropped &+= UInt64(work.count)
             child.parityDropped = true
             child.parity.dropFront()

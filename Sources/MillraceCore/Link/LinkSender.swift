@@ -51,6 +51,9 @@ struct LinkSender {
     /// The standing queue in front of the way.
     var queueDelay: Interval { .microseconds(controller.queueMicroseconds) }
 
+    /// It is longer than bursts and noise make it: what is sent now delays all that follows.
+    var isQueueLong: Bool { controller.isQueueLong }
+
     mutating func feedback(_ told: LinkFeedback, now: Instant) {
         guard let number = record.number(key: told.key, counter: told.largest), let entry = record[number]
         else { return }

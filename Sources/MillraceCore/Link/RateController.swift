@@ -55,6 +55,11 @@ struct RateController {
     /// When it is twice too long.
     static let patienceLong = Interval.milliseconds(30)
     static let delayPeriod = Interval.seconds(5)
+    /// A queue so short is none.
+    static let queueNone: Int64 = 3_000
+    /// Noise comes and goes, several times a second; a queue that was not empty for so long is the way's, however slowly it
+    /// grew.
+    static let noiseMemory = Interval.seconds(1)
 
     private enum State {
         case starting(doubledAt: Instant)
@@ -79,6 +84,8 @@ struct RateController {
     /// Standing queue when the way is not full: mean and mean deviation, in µs times 64.
     private var noise64: Int64 = 0
     private var deviation64: Int64 = 0
+    /// When no queue was seen.
+    private var clearAt: Instant
     /// Loss by chance, in 1/65,536: measured while no queue stands.
     private var chance65536: Int64 = 0
     private var policer = PolicerWatch()
@@ -124,6 +131,7 @@ struct RateController {
         pace = min(RateController.rateAtStart, ceiling)
         state = .starting(doubledAt: now)
         emptyAt = now
+        clearAt = now
     }
 
     mutating func setCeiling(bytesPerSecond: Int64) {
@@ -150,6 +158,9 @@ struct RateController {
 
     /// The standing queue in µs: the least delay of the last tens of milliseconds above the least of the last seconds.
     var queueMicroseconds: Int64 { recent.value ?? 0 }
+
+    /// More stands in front of the way than bursts and its own noise make.
+    var isQueueLong: Bool { queueMicroseconds > guardDelay }
 
     var roundTripLeast: Interval { .microseconds(roundTripBase.value ?? 250_000) }
 
@@ -200,8 +211,8 @@ struct RateController {
     private mutating func look(_ report: LinkReport, now: Instant) {
         window.queueLeast = min(window.queueLeast, measureQueue(report, now: now))
         let standing = queueMicroseconds
-        if standing <= 3_000 + noise64 / 64 { emptyAt = now }
-        learnNoise(standing)
+        if standing <= RateController.queueNone + noise64 / 64 { emptyAt = now }
+        learnNoise(standing, now: now)
         if standing > guardDelay {
             if overSince == nil { overSince = now }
         } else {
@@ -232,8 +243,11 @@ struct RateController {
         return queue
     }
 
-    private mutating func learnNoise(_ standing: Int64) {
-        guard case .open = state, standing <= guardDelay else { return }
+    private mutating func learnNoise(_ standing: Int64, now: Instant) {
+        if standing <= RateController.queueNone { clearAt = now }
+        guard case .open = state, standing <= guardDelay, now - clearAt <= RateController.noiseMemory else {
+            return
+        }
         let error = standing * 64 - noise64
         noise64 += error / 64
         deviation64 += (Int64(clamping: error.magnitude) - deviation64) / 64
@@ -336,7 +350,7 @@ struct RateController {
                 drainUntil = now + roundTripLeast + .milliseconds(300)
             }
             if now < drainUntil {
-                if standing <= 3_000 + noise64 / 64 { drainUntil = now }
+                if standing <= RateController.queueNone + noise64 / 64 { drainUntil = now }
                 // That the queue is empty now says nothing of room.
                 grownAt = now
                 pace = share * 6 / 10

@@ -17,6 +17,8 @@ struct RoundTrip {
     private(set) var variation = Interval.zero
     private(set) var minimum = Interval.zero
     private(set) var samples = 0
+    /// The last three samples, in microseconds.
+    private var lastThree: (UInt32, UInt32, UInt32) = (0, 0, 0)
     /// The shortest of the last few samples, and of those before them.
     private var shortest = Interval.zero
     private var shortestBefore = Interval.zero
@@ -47,6 +49,7 @@ struct RoundTrip {
         } else {
             shortest = min(shortest, Interval(nanoseconds: value))
         }
+        lastThree = (UInt32(clamping: value / 1_000), lastThree.0, lastThree.1)
         samples = min(samples + 1, 1_000_000)
     }
 
@@ -59,6 +62,16 @@ struct RoundTrip {
         if !isMeasured { return RoundTrip.assumed + RoundTrip.assumed }
         let wait = smoothed + max(variation * 4, RoundTrip.granularity) + RoundTrip.granularity
         return min(max(wait, RoundTrip.timeoutMin), RoundTrip.timeoutMax)
+    }
+
+    /// How long a single shred is waited for. A way whose queue comes and goes has a variation that says how far apart its states
+    /// are, not how long the next answer takes: that, the latest answers say, of which the longest counts, and two turns of
+    /// either end's clock. To ask too early costs one shred; to ask too late holds up everything behind it.
+    var timeoutShort: Interval {
+        guard samples >= 3 else { return timeout }
+        let latest = Interval.microseconds(Int64(max(lastThree.0, lastThree.1, lastThree.2)))
+        let wait = max(latest, minimum) + RoundTrip.granularity * 2
+        return min(max(wait, RoundTrip.timeoutMin), timeout)
     }
 
     /// How long reordering may take before a gap counts as a loss.

@@ -28,6 +28,7 @@ final class SliceRecord {
     var inFlight = StripeSet.empty
     /// Parents that answered a request for this slice with MISS, by index.
     var missedBy: UInt64 = 0
+    /// Requests for shreds of it that ran out of time.
     var attempts = 0
     /// Parity in hand that `Following.equations` counts.
     var equations = 0

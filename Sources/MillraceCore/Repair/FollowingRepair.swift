@@ -149,6 +149,7 @@ extension Following {
         reviewIntake(now: now)
         askForHeaders(now: now)
         let isBehind = askForGaps(now: now)
+        repeatRequests(now: now)
         nextTick =
             now
             + (isBehind || !requests.active.isEmpty || !early.orphans.isEmpty
@@ -216,7 +217,7 @@ extension Following {
     private func isSilent(_ i: Int, now: Instant) -> Bool {
         guard parents[i].isUsable, let since = parents[i].owedSince,
             parents[i].owedSlices >= Following.silentSlices,
-            parents[i].owedShreds >= Following.silentShreds
+            parents[i].owedShreds >= max(shredsInARow(i, now: now), Following.silentShreds)
         else { return false }
         // With one parent there is nobody to move the stripes to.
         guard parents.count(where: { $0.isUsable }) > 1 else { return false }
@@ -258,6 +259,9 @@ extension Following {
             guard now >= request.deadline else { continue }
             if waitsItsTurn(request, now: now) { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.shreds.count, 1))
+            if case .shreds = request.kind, let record = store.record(request.key) {
+                record.attempts = min(record.attempts + 1, 16)
+            }
             noteIgnored(request, now: now)
             noteUnanswered(request, now: now)
             if request.isStarved, request.sentAt >= stoodStillUntil, let peer = peer(request.parent) {

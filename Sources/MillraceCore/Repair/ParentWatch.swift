@@ -195,10 +195,21 @@ extension Following {
         now - parents[i].lastAnswerAt < patience(i)
     }
 
+    /// No burst takes all of a parent's shreds of so many slices in a row: it takes whatever is on the line meanwhile, a fifth
+    /// of a second of it.
+    static let burstSlicesMax = 20
+
+    /// How many shreds in a row are not lost by chance where losses come in bursts: n more than the first are with (1 − 1/b)^n,
+    /// b being the bursts' mean, which is below 2^-20 from 14 b on; and b is half of V/µ + 1.
+    static func shredsInABurst(dispersion16: Int, owed: Int) -> Int {
+        min(7 * (dispersion16 + 16) / 16, max(owed * burstSlicesMax, silentShreds))
+    }
+
     /// So many shreds in a row are not lost by chance: p^n is below 2^-20 where they are lost one by one.
-    private func shredsInARow(_ i: Int, now: Instant) -> Int {
-        guard parity.isDecided, !parity.isBursty, !isAnswering(i, now: now) else {
-            return Following.silentShreds
+    func shredsInARow(_ i: Int, now: Instant) -> Int {
+        guard parity.isDecided, !isAnswering(i, now: now) else { return Following.silentShreds }
+        if parity.isBursty {
+            return Following.shredsInABurst(dispersion16: parity.dispersion16, owed: shredsOwed(i))
         }
         let bits = max(16 - (Int.bitWidth - max(parity.loss65536, 64).leadingZeroBitCount), 1)
         return min((20 + bits - 1) / bits, Following.silentShreds)
@@ -240,7 +251,7 @@ extension Following {
         else { return false }
         return isDue(i, since: since, now: now) && isFlowing(i, now: now)
             && now - parents[i].lastHeaderAt >= patience(i)
-            && parents[i].headersUnheard >= shredsInARow(i, now: now)
+            && parents[i].headersUnheard >= min(shredsInARow(i, now: now), Following.silentShreds)
     }
 
     /// Nothing at all came from a parent for so long: two of its STATUS and a half.

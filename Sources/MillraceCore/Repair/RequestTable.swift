@@ -28,6 +28,8 @@ struct RepairRequest: BitwiseCopyable {
     /// What `outstanding` was at the start.
     let asked: Int
     var isAnswered = false
+    /// When another parent is asked for the same.
+    var repeatsAt = Instant.distantFuture
     /// Of a catch-up: the highest height that has come of it. What is missing below was lost, not late, because a parent
     /// answers in order.
     var progress: UInt64 = 0

@@ -281,9 +281,11 @@ extension Following {
         var rest = shredsBought(record).parity
         while let stripe = rest.popFirst() {
             let owner = Int(plan.owner[stripe])
-            // A parent that has not yet answered gives nothing for a round trip.
+            // A parent that has not yet answered gives nothing for a round trip, and one that says that the way is full leaves
+            // parity out.
             if owner >= 0, parents[owner].isUsable, late >> UInt64(owner) & 1 == 0,
-                parents[owner].acceptedSerial == parents[owner].serial
+                parents[owner].acceptedSerial == parents[owner].serial,
+                !(ask(owner) { $0.status.isFull } ?? false)
             {
                 bought += 1
             }

@@ -158,3 +158,38 @@ func `before losses are known, on a long way, parity is a third of a slice`(
     // Slices of nine are taken for granted: three stripes were bought of each.
     #expect(isChanged && parity.stripes == 1 && !parity.sparesParity)
 }
+
+@Test
+func `a queue that grows slowly and never goes away is the way's, and one that comes and goes is noise`() {
+    func isLimited(_ queue: (Int64) -> Int64) -> Bool {
+        var controller = RateController(ceilingBytesPerSecond: 12_500_000, now: .zero)
+        // Twenty reports a second, for eight seconds.
+        for step in 1...160 as ClosedRange<Int64> {
+            controller.update(report(queue: queue(step)), now: .zero + .milliseconds(50) * step)
+        }
+        return controller.isLimited
+    }
+    // Ten milliseconds more in every second: no single one is more than a little above those before it.
+    #expect(isLimited { $0 * 500 })
+    // As much on average as that has after four seconds, but it is gone twice in every second.
+    #expect(!isLimited { $0 % 10 < 2 ? 0 : min($0 * 500, 20_000) })
+}
+
+@Test func `a shred is waited for as long as the latest answers took, whatever the way does now and then`() {
+    var way = RoundTrip()
+    for sample in [100, 190, 100, 190, 100, 190, 102, 101, 103] as [Int64] { way.add(.milliseconds(sample)) }
+    #expect(way.timeout > .milliseconds(200))
+    #expect(way.timeoutShort == .milliseconds(103 + 16))
+    // The queue is there again: so is the patience.
+    way.add(.milliseconds(180))
+    #expect(way.timeoutShort == .milliseconds(180 + 16))
+}
+
+@Test
+func `a burst of the measured length makes nobody silent, and one parent's silence is no burst for long`() {
+    // V/µ of 15: bursts of eight.
+    #expect(Following.shredsInABurst(dispersion16: 15 * 16, owed: 14) == 14 * 8)
+    #expect(Following.shredsInABurst(dispersion16: 15 * 16, owed: 1) == Following.burstSlicesMax)
+    #expect(Following.shredsInABurst(dispersion16: 2 * 16, owed: 14) == 21)
+    #expect(Following.shredsInABurst(dispersion16: 15 * 16, owed: 0) == Following.silentShreds)
+}
