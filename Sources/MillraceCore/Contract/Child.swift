@@ -167,10 +167,12 @@ final class Child {
     /// A mini-block is a burst, so what waits no longer than two of them is no sign of anything.
     static let waitUsual = Interval.milliseconds(20)
 
-    /// A queue stands in front of the way, or what the contract owes is held up or dropped here instead, because the way is full
-    /// or our own line is.
+    /// A queue stands in front of the way, or what the contract owes or heights that were asked for are held up or dropped here
+    /// instead, because the way is full or our own line is.
     func isFull(ownLineIsFull: Bool, now: Instant) -> Bool {
         guard link.isLimited || ownLineIsFull else { return false }
+        if !heights.isEmpty { return true }
+        guard isOwed(now: now) else { return false }
         return parityDropped || link.queueDelay.microseconds > RateController.guardMin
             || live.first.map { now - $0.queuedAt > Child.waitUsual } ?? false
     }

@@ -347,12 +347,12 @@ final class Serving {
             var told = status
             told.dropped = child.dropped
             // What still waits here is not to be asked for.
-            if child.isOwed(now: endpoint.now) {
-                if let through = child.sentThrough { told.tip = min(told.tip, through) }
-                told.isFull = child.isFull(
-                    ownLineIsFull: uplink.isKnown && !uplink.maySend, now: endpoint.now)
-                child.parityDropped = false
+            if child.isOwed(now: endpoint.now), let through = child.sentThrough {
+                told.tip = min(told.tip, through)
             }
+            told.isFull = child.isFull(
+                ownLineIsFull: uplink.isKnown && !uplink.maySend, now: endpoint.now)
+            child.parityDropped = false
             endpoint.send(.status(told), to: peer)
         }
         if child.isIdle { return child.link.noteIdle() }

@@ -30,10 +30,13 @@ struct LineMeter {
         windowBytes += Int64(min(max(bytes, 0), 65_535)) + LinkSender.packetOverhead
     }
 
-    /// The line is asked for all it carries from now on, or no longer.
+    /// What the line carries is found anew.
+    mutating func forget() { fullRate = 0 }
+
+    /// The line is asked for all it carries and brings no more from now on, or no longer. What it brings otherwise is what was
+    /// asked for, and says nothing of it.
     mutating func setFull(_ full: Bool, now: Instant) {
         if full, !isFull {
-            fullRate = 0
             windowBytes = 0
             windowBegan = now
         }

@@ -21,7 +21,9 @@ final class EarlyShreds {
         var key: SliceKey
         var since: Instant
         var askAt: Instant
-        var attempts: Int
+        var attempts = 0
+        /// Parents that answered a request for it with MISS, by index.
+        var missedBy: UInt64 = 0
     }
     static let orphansMax = 64
 
@@ -64,7 +66,7 @@ final class EarlyShreds {
         }
         if orphans.last?.key != key, !orphans.contains(where: { $0.key == key }) {
             if orphans.count == EarlyShreds.orphansMax { orphans.removeFirst() }
-            orphans.append(Orphan(key: key, since: now, askAt: now + askAfter, attempts: 0))
+            orphans.append(Orphan(key: key, since: now, askAt: now + askAfter))
         }
         return evicted
     }
@@ -97,6 +99,13 @@ final class EarlyShreds {
     }
 
     func update(_ index: Int, _ orphan: Orphan) { orphans[index] = orphan }
+
+    /// A parent does not hold the header: the next is asked at once.
+    func missed(_ key: SliceKey, by parent: Int, now: Instant) {
+        guard let place = orphans.firstIndex(where: { $0.key == key }) else { return }
+        orphans[place].missedBy |= 1 << UInt64(parent)
+        orphans[place].askAt = now
+    }
 
     /// Forgets orphans below `height`: their mini-block is complete or given up.
     func dropBelow(_ height: UInt64) {

@@ -90,9 +90,10 @@ extension Following {
             let haveHeard = parents.allSatisfy { !$0.isParent || $0.acceptedSerial == $0.serial }
             guard haveHeard || now >= until else { return }
             intake = .pulling(since: now)
-            line.setFull(true, now: now)
+            line.forget()
             replan(now: now)
         case .pulling(let since):
+            line.setFull(isLineFull, now: now)
             guard now - since >= pulling.least, let tip = commonTip else { return }
             var longest = Interval.zero
             for i in parents.indices where parents[i].isUsable {

@@ -118,6 +118,7 @@ extension Following {
                 requests.update(number, rest)
             }
         case .header:
+            early.missed(request.key, by: request.parent, now: now)
             settle(number, now: now)
         case .catchUp(let first, _):
             // Another parent may have it; which, their STATUS says.
@@ -259,9 +260,7 @@ extension Following {
             guard now >= request.deadline else { continue }
             if waitsItsTurn(request, now: now) { continue }
             endpoint.statistics.repairsTimedOut &+= UInt64(max(request.shreds.count, 1))
-            if case .shreds = request.kind, let record = store.record(request.key) {
-                record.attempts = min(record.attempts + 1, 16)
-            }
+            if case .shreds = request.kind { store.record(request.key)?.attempts += 1 }
             noteIgnored(request, now: now)
             noteUnanswered(request, now: now)
             if request.isStarved, request.sentAt >= stoodStillUntil, let peer = peer(request.parent) {

@@ -75,14 +75,22 @@ extension Following {
     /// Asks for headers of slices whose shreds are waiting.
     func askForHeaders(now: Instant) {
         for (place, orphan) in early.orphans.enumerated() where now >= orphan.askAt {
-            guard !requests.isFull,
-                let parent = parentToAsk(
-                    attempt: orphan.attempts, missedBy: 0, height: orphan.key.firstHeight, isOld: false),
-                let peer = peer(parent)
-            else { continue }
+            guard !requests.isFull else { return }
             var waiting = orphan
+            guard
+                let parent = parentToAsk(
+                    attempt: orphan.attempts, missedBy: orphan.missedBy, height: orphan.key.firstHeight,
+                    isOld: false),
+                let peer = peer(parent)
+            else {
+                // Everybody missed it once; a relay may have it by now.
+                waiting.missedBy = 0
+                waiting.askAt = now + Following.missedPause
+                early.update(place, waiting)
+                continue
+            }
             waiting.askAt = deadline(parent, attempts: orphan.attempts, isShort: true, now: now)
-            waiting.attempts = min(orphan.attempts + 1, 16)
+            waiting.attempts += 1
             early.update(place, waiting)
             let request = RepairRequest(
                 kind: .header, key: orphan.key, shreds: .empty, parent: parent, sentAt: now,
@@ -150,7 +158,7 @@ extension Following {
             attempt: record.attempts, missedBy: record.missedBy, height: record.key.firstHeight, isOld: isOld)
         if parent == nil, record.missedBy != 0 {
             // Everybody missed it once; a relay may have it by now. Ask again after a while.
-            if now - record.lastShredAt < .milliseconds(50) { return }
+            if now - record.lastShredAt < Following.missedPause { return }
             record.missedBy = 0
             record.lastShredAt = now
             parent = parentToAsk(
@@ -170,6 +178,9 @@ extension Following {
         endpoint.statistics.repairsAsked &+= UInt64(wanted.count)
         endpoint.send(.repair(request: number, record.key, wanted, withHeader: false), to: peer)
     }
+
+    /// What nobody had is asked for again after so long.
+    static let missedPause = Interval.milliseconds(50)
 
     /// Longer than a usual burst of losses lasts, and short beside the round trip that a third attempt would cost.
     static let repeatAfter = Interval.milliseconds(16)

@@ -95,6 +95,17 @@ private func height(_ first: UInt64, request: UInt16, shreds: UInt64 = 0b111) ->
     #expect(isGone)
 }
 
+@Test func `heights that wait for a full way are told of, with a contract or without, and windows are not`() {
+    let child = Child(pacingKilobitsPerSecond: 100_000, now: at(0))
+    #expect(!child.isFull(ownLineIsFull: true, now: at(0)))
+    _ = child.bulk.append(height(5, request: 1))
+    #expect(!child.isFull(ownLineIsFull: true, now: at(1)))
+    _ = child.heights.append(height(5, request: 2))
+    #expect(child.isFull(ownLineIsFull: true, now: at(1)))
+    // Nothing holds them up but their turn.
+    #expect(!child.isFull(ownLineIsFull: false, now: at(1)))
+}
+
 /// Half-seconds of a line that loses 5 % in bursts; answers the stripes bought after each.
 private func decide(
     _ parity: inout ParityController, from begin: Int64, count: Int64, isFull: (Int64) -> Bool

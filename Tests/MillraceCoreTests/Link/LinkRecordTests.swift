@@ -164,6 +164,30 @@ private func at(_ milliseconds: Int64) -> Instant {
     #expect(line.carriesKilobitsPerSecond(now: now + .seconds(61)) == nil)
 }
 
+@Test func `what little was asked for says nothing of the line, and the least of what filled it neither`() {
+    var line = LineMeter()
+    var now = at(0)
+    func bring(_ datagrams: Int, every interval: Interval) {
+        for _ in 0..<datagrams {
+            line.came(bytes: 1_222, now: now)
+            now = now + interval
+        }
+    }
+    // A status now and then; the window in which the line fills is not counted as one that was full.
+    bring(10, every: .milliseconds(50))
+    line.setFull(true, now: now)
+    bring(500, every: .milliseconds(1))
+    line.setFull(false, now: now)
+    bring(10, every: .milliseconds(50))
+    line.setFull(true, now: now)
+    bring(300, every: .milliseconds(2))
+    #expect((9_900...10_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
+    line.forget()
+    #expect(line.carriesKilobitsPerSecond(now: now) == nil)
+    bring(300, every: .milliseconds(2))
+    #expect((4_900...5_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
+}
+
 @Test func `a line that brings more than it did when it was full is not known any more`() {
     var line = LineMeter()
     var now = at(0)
