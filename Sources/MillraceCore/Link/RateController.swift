@@ -165,12 +165,17 @@ struct RateController {
     var roundTripLeast: Interval { .microseconds(roundTripBase.value ?? 250_000) }
 
     /// Bytes that may be under way (Spec 55.4, rule 9): what the way carries in a round trip and a quarter of a second, for
-    /// feedback that is late or lost. It stops a sender whose datagrams go nowhere.
+    /// feedback that is late or lost; three quarters where it was found to have room. It stops a sender whose datagrams go
+    /// nowhere. One whose feedback alone was lost, in a burst, has nothing to stop for, and when it goes on the line is full of
+    /// what waited.
     var bytesInFlightMax: Int64 {
         let roundTrip = min(roundTripLeast.microseconds, 2_000_000)
+        let hasRoom = if case .open = state { !isLimited } else { false }
+        let unheard: Int64 = hasRoom ? 750_000 : 250_000
+        let carried = deliveredMost * (roundTrip + unheard) / 1_000_000
         // When a stream begins on a long way, its first feedback comes in time.
-        let opening = isLimited ? 0 : RateController.rateAtStart * (roundTrip + 20_000) / 1_000_000
-        let carried = deliveredMost * (roundTrip + 250_000) / 1_000_000
+        let first: Int64 = hasRoom ? unheard : 20_000
+        let opening = isLimited ? 0 : RateController.rateAtStart * (roundTrip + first) / 1_000_000
         return max(carried, opening, RateController.inFlightMin) + 65_536
     }
 

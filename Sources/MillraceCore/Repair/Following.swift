@@ -87,6 +87,8 @@ final class Following {
     var pulling = Pulling()
     /// What our own line brings.
     var line = LineMeter()
+    /// Since when parents have said that it is full.
+    var fullSince: Instant?
     /// Loss is counted from this height on: slices from before a change of plan tell nothing. And it was, through this one.
     var countLossFrom: UInt64 = 0
     var lossCountedThrough: UInt64 = 0

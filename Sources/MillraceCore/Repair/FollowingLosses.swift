@@ -61,6 +61,8 @@ extension Following {
     }
 
     static let longRoundTrip = Interval.milliseconds(200)
+    /// A way that stood still for a moment is full of what waited for a moment more. Three of a parent's STATUS.
+    static let fullForLong = Interval.milliseconds(150)
     /// What parents say of a line that answers have filled is old news so much later.
     static let heightsFill = Interval.seconds(1)
     /// One in a hundred: as often, a header is lost.
@@ -76,10 +78,12 @@ extension Following {
             roundTrip = max(roundTrip, measured.current)
             queued = max(queued, measured.queued)
         }
+        if !isLineFull { fullSince = nil } else if fullSince == nil { fullSince = now }
+        let isFull = fullSince.map { now - $0 >= Following.fullForLong } ?? false
         // Heights that were asked for fill any line while they come: that says nothing of what it carries beside the stream.
         let isOwnDoing = parents.contains { now - $0.broughtHeightsAt < Following.heightsFill }
         var isChanged = parity.decide(
-            roundTrip: roundTrip, queued: isOwnDoing ? .zero : queued, isFull: isLineFull && !isOwnDoing,
+            roundTrip: roundTrip, queued: isOwnDoing ? .zero : queued, isFull: isFull && !isOwnDoing,
             ceiling: record.parityCount, now: now)
         // The oftener, the dearer: it pays where a header asked for takes long, and losses take several at once; and where
         // parents are so near that the wait for the next slice's sum is what delivery takes longest for.

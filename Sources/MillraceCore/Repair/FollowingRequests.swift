@@ -85,7 +85,7 @@ extension Following {
             else {
                 // Everybody missed it once; a relay may have it by now.
                 waiting.missedBy = 0
-                waiting.askAt = now + Following.missedPause
+                waiting.askAt = now + Following.missedHeaderPause
                 early.update(place, waiting)
                 continue
             }
@@ -181,6 +181,8 @@ extension Following {
 
     /// What nobody had is asked for again after so long.
     static let missedPause = Interval.milliseconds(50)
+    /// A header is one datagram, and nothing of its slice can be used without it.
+    static let missedHeaderPause = Interval.milliseconds(15)
 
     /// Longer than a usual burst of losses lasts, and short beside the round trip that a third attempt would cost.
     static let repeatAfter = Interval.milliseconds(16)

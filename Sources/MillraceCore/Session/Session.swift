@@ -80,6 +80,5 @@ struct PendingHandshake {
     var attempts = 1
     var startedAt: Instant
     var retryAt: Instant
-    var retryInterval: Interval
     var giveUpAt: Instant
 }

@@ -29,6 +29,8 @@ public struct SessionConfig: Sendable {
 
     /// First retry of a handshake message; doubles up to four times itself.
     public var handshakeRetry = Interval.milliseconds(250)
+    /// An init is sent so often before a fresh one takes its place: for as long as an answer to the first may take.
+    static let initRepeats = 12
     /// A handshake that is not complete by then is given up.
     public var handshakeTimeout = Interval.seconds(5)
     /// Age of keys at which their initiator makes new ones; the responder waits `rekeyPatience` longer.

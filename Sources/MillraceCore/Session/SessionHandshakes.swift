@@ -76,7 +76,6 @@ extension SessionTable {
             role: .initiator(noise), place: place, datagram: datagram, address: session.address,
             attempts: attempts,
             startedAt: startedAt, retryAt: clock + config.handshakeRetry,
-            retryInterval: config.handshakeRetry,
             giveUpAt: giveUpAt)
         want(handshake: slot)
         schedule(clock + config.handshakeRetry)
@@ -258,7 +257,7 @@ extension SessionTable {
         let giveUpAt = clock + config.handshakeTimeout
         pending[slot] = PendingHandshake(
             role: role, place: place, datagram: datagram, address: address, initMac: mac, startedAt: clock,
-            retryAt: .distantFuture, retryInterval: .zero, giveUpAt: giveUpAt)
+            retryAt: .distantFuture, giveUpAt: giveUpAt)
         counters.handshakesAnswered += 1
         want(handshake: slot)
         schedule(giveUpAt)
@@ -315,7 +314,7 @@ extension SessionTable {
                 mac1Key: HandshakeWire.mac1Key(to: peer, prologue: config.prologue))
             lastWord = PendingHandshake(
                 role: .answered, place: place, datagram: final, address: handshake.address, startedAt: clock,
-                retryAt: .distantFuture, retryInterval: .zero, giveUpAt: .distantFuture)
+                retryAt: .distantFuture, giveUpAt: .distantFuture)
         }
         install(noise, place: place, remoteID: remoteID, isInitiator: true)
         pending[slot] = lastWord

@@ -31,20 +31,19 @@ extension SessionTable {
         }
     }
 
-    /// Sends an init again, a fresh one at every fourth attempt, or gives up.
+    /// Sends an init again, a fresh one at every twelfth attempt, or gives up. Always after the same time: a burst of losses may
+    /// last as many datagrams as it likes, and inits are few.
     private func serviceInitiator(_ slot: Int, gaveUp: () -> Void) {
         guard let handshake = pending[slot], clock < handshake.giveUpAt else { return gaveUp() }
         if clock >= handshake.retryAt {
             let attempts = handshake.attempts + 1
-            if handshake.attempts % 4 == 0 {
+            if handshake.attempts % SessionConfig.initRepeats == 0 {
                 let isBegun = begin(
                     slot, giveUpAt: handshake.giveUpAt, attempts: attempts, startedAt: handshake.startedAt)
                 guard isBegun else { return gaveUp() }
             } else {
                 pending[slot]?.attempts = attempts
-                let interval = min(handshake.retryInterval * 2, config.handshakeRetry * 4)
-                pending[slot]?.retryInterval = interval
-                pending[slot]?.retryAt = clock + interval
+                pending[slot]?.retryAt = clock + config.handshakeRetry
                 want(handshake: slot)
             }
         }

@@ -95,6 +95,18 @@ private func height(_ first: UInt64, request: UInt16, shreds: UInt64 = 0b111) ->
     #expect(isGone)
 }
 
+@Test func `what may be under way is for feedback that is late, and for a burst of it where there is room`() {
+    var controller = RateController(ceilingBytesPerSecond: 12_500_000, now: at(0))
+    // Nothing is known.
+    #expect(controller.bytesInFlightMax == 1_250_000 * 270 / 1_000 + 65_536)
+    for step in Int64(1)...20 { controller.update(report(queue: 0), now: at(step * 40)) }
+    // 30 datagrams in 40 ms: what was found is less than what anybody may begin with.
+    #expect(controller.bytesInFlightMax == 1_250_000 * 800 / 1_000 + 65_536)
+    for step in Int64(21)...30 { controller.update(report(queue: 300_000), now: at(step * 40)) }
+    #expect(controller.isLimited)
+    #expect(controller.bytesInFlightMax <= max(controller.deliveredMost * 300 / 1_000, 262_144) + 65_536)
+}
+
 @Test func `heights that wait for a full way are told of, with a contract or without, and windows are not`() {
     let child = Child(pacingKilobitsPerSecond: 100_000, now: at(0))
     #expect(!child.isFull(ownLineIsFull: true, now: at(0)))

@@ -63,6 +63,22 @@ import Testing
         #expect(a.table.rttEstimate(of: id) == nil)
     }
 
+    @Test func `an init is repeated at the same pace, and every twelfth is a fresh one`() {
+        let world = SessionWorld()
+        let a = world.add(1)
+        var inits: [[UInt8]] = []
+        world.tap = { flight in
+            inits.append(flight.bytes)
+            return false
+        }
+        _ = a.table.connect(to: SessionWorld.key(9).publicKey, at: .loopback(port: 1), now: world.now)
+        world.drain(a)
+        world.run(.milliseconds(4_900))
+        #expect(inits.count == 20)
+        #expect(Set(inits).count == 2)
+        #expect(inits.prefix(12).allSatisfy { $0 == inits[0] })
+    }
+
     @Test(arguments: [(1, 2), (2, 1)] as [(UInt64, UInt64)])
     func `both begin at once and one session stands`(_ first: UInt64, _ second: UInt64) throws {
         let world = SessionWorld()
