@@ -48,7 +48,7 @@ fuzz: deps ## Run every fuzz target for FUZZ_SECONDS (60) each.
 	Tests/Fuzz/run $(FUZZ_SECONDS)
 
 fuzz-smoke: deps ## Every fuzz target for a few seconds, and the canary that must fail.
-	Tests/Fuzz/run 3
+	Tests/Fuzz/run 5
 
 bench: deps ## The benchmarks: every row beside its peer or limit from the same run.
 	$(SWIFT) build $(RELEASE_FLAGS) --product millrace-bench

@@ -27,7 +27,7 @@ public struct SessionConfig: Sendable {
     /// Peers that may always connect.
     public var knownPeers: Set<PublicKey> = []
 
-    /// First retry of a handshake message; doubles up to four times itself.
+    /// An init is sent again after so long; a confirmation too, at first, doubling up to four times itself.
     public var handshakeRetry = Interval.milliseconds(250)
     /// An init is sent so often before a fresh one takes its place: for as long as an answer to the first may take.
     static let initRepeats = 12

@@ -145,66 +145,58 @@ private func at(_ milliseconds: Int64) -> Instant {
     }
 }
 
-@Test func `a line is known by what it brings while it is full`() {
+/// A line's meter, and what the line brings it.
+private struct LineBed {
     var line = LineMeter()
     var now = at(0)
-    func bring(_ datagrams: Int) {
+
+    mutating func bring(_ datagrams: Int, every interval: Interval) {
         for _ in 0..<datagrams {
             line.came(bytes: 1_222, now: now)
-            now = now + .milliseconds(1)
+            now = now + interval
         }
     }
-    bring(1_000)
-    #expect((9_900...10_100).contains(line.bytesPerSecond / 125))
-    #expect(line.carriesKilobitsPerSecond(now: now) == nil)
-    line.setFull(true, now: now)
-    bring(1_000)
-    line.setFull(false, now: now)
-    #expect((9_900...10_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
-    #expect(line.carriesKilobitsPerSecond(now: now + .seconds(61)) == nil)
+}
+
+@Test func `a line is known by what it brings while it is full`() {
+    var bed = LineBed()
+    bed.bring(1_000, every: .milliseconds(1))
+    #expect((9_900...10_100).contains(bed.line.bytesPerSecond / 125))
+    #expect(bed.line.carriesKilobitsPerSecond(now: bed.now) == nil)
+    bed.line.setFull(true, now: bed.now)
+    bed.bring(1_000, every: .milliseconds(1))
+    bed.line.setFull(false, now: bed.now)
+    #expect((9_900...10_100).contains(bed.line.carriesKilobitsPerSecond(now: bed.now) ?? 0))
+    #expect(bed.line.carriesKilobitsPerSecond(now: bed.now + .seconds(61)) == nil)
 }
 
 @Test func `what little was asked for says nothing of the line, and the least of what filled it neither`() {
-    var line = LineMeter()
-    var now = at(0)
-    func bring(_ datagrams: Int, every interval: Interval) {
-        for _ in 0..<datagrams {
-            line.came(bytes: 1_222, now: now)
-            now = now + interval
-        }
-    }
+    var bed = LineBed()
     // A status now and then; the window in which the line fills is not counted as one that was full.
-    bring(10, every: .milliseconds(50))
-    line.setFull(true, now: now)
-    bring(500, every: .milliseconds(1))
-    line.setFull(false, now: now)
-    bring(10, every: .milliseconds(50))
-    line.setFull(true, now: now)
-    bring(300, every: .milliseconds(2))
-    #expect((9_900...10_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
-    line.forget()
-    #expect(line.carriesKilobitsPerSecond(now: now) == nil)
-    bring(300, every: .milliseconds(2))
-    #expect((4_900...5_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
+    bed.bring(10, every: .milliseconds(50))
+    bed.line.setFull(true, now: bed.now)
+    bed.bring(500, every: .milliseconds(1))
+    bed.line.setFull(false, now: bed.now)
+    bed.bring(10, every: .milliseconds(50))
+    bed.line.setFull(true, now: bed.now)
+    bed.bring(300, every: .milliseconds(2))
+    #expect((9_900...10_100).contains(bed.line.carriesKilobitsPerSecond(now: bed.now) ?? 0))
+    bed.line.forget()
+    #expect(bed.line.carriesKilobitsPerSecond(now: bed.now) == nil)
+    bed.bring(300, every: .milliseconds(2))
+    #expect((4_900...5_100).contains(bed.line.carriesKilobitsPerSecond(now: bed.now) ?? 0))
 }
 
 @Test func `a line that brings more than it did when it was full is not known any more`() {
-    var line = LineMeter()
-    var now = at(0)
-    func bring(_ datagrams: Int, every interval: Interval) {
-        for _ in 0..<datagrams {
-            line.came(bytes: 1_222, now: now)
-            now = now + interval
-        }
-    }
-    line.setFull(true, now: now)
-    bring(500, every: .milliseconds(2))
-    line.setFull(false, now: now)
-    #expect((4_900...5_100).contains(line.carriesKilobitsPerSecond(now: now) ?? 0))
+    var bed = LineBed()
+    bed.line.setFull(true, now: bed.now)
+    bed.bring(500, every: .milliseconds(2))
+    bed.line.setFull(false, now: bed.now)
+    #expect((4_900...5_100).contains(bed.line.carriesKilobitsPerSecond(now: bed.now) ?? 0))
     // A quarter of a second may be what waited in the socket.
-    bring(250, every: .milliseconds(1))
-    bring(500, every: .milliseconds(2))
-    #expect(line.carriesKilobitsPerSecond(now: now) != nil)
-    bring(1_000, every: .milliseconds(1))
-    #expect(line.carriesKilobitsPerSecond(now: now) == nil)
+    bed.bring(250, every: .milliseconds(1))
+    bed.bring(500, every: .milliseconds(2))
+    #expect(bed.line.carriesKilobitsPerSecond(now: bed.now) != nil)
+    bed.bring(1_000, every: .milliseconds(1))
+    #expect(bed.line.carriesKilobitsPerSecond(now: bed.now) == nil)
 }
