@@ -63,9 +63,11 @@ struct ParityController {
     static let failsWithin = Interval.seconds(10)
     static let triesEvery = Interval.seconds(2)
 
-    /// What is bought before losses are known, where a repair takes so long that ignorance is dearer; and for how long. Of small
-    /// slices it is a third (`sparesParity`): how large they are is not known either, and a line may have little to spare.
+    /// What is bought before losses are known, where a repair takes so long that ignorance is dearer, and where parents are so
+    /// near that one slice's wait for the next is most of what delivery takes; and for how long. Of small slices it is a third
+    /// (`sparesParity`): how large they are is not known either, and a line may have little to spare.
     static let prudentStripes = 6
+    static let prudentStripesNear = 2
     static let prudentRoundTrip = Interval.milliseconds(200)
     static let prudentTime = Interval.seconds(2)
     private(set) var isPrudent = false
@@ -82,9 +84,10 @@ struct ParityController {
 
     /// A parent is there, before any losses were measured.
     mutating func begin(roundTrip: Interval) {
-        guard !isDecided, roundTrip >= ParityController.prudentRoundTrip else { return }
+        let isNear = roundTrip < ParityController.nearRoundTrip
+        guard !isDecided, isNear || roundTrip >= ParityController.prudentRoundTrip else { return }
         isPrudent = true
-        stripes = max(stripes, ParityController.prudentStripes)
+        stripes = max(stripes, isNear ? ParityController.prudentStripesNear : ParityController.prudentStripes)
     }
 
     /// What became of one slice's data shreds that were owed by contract.
@@ -139,7 +142,8 @@ struct ParityController {
             wanted = most
         }
         if isPrudent {
-            let until = prudentUntil ?? now + ParityController.prudentTime
+            let isNear = roundTrip < ParityController.nearRoundTrip
+            let until = prudentUntil ?? now + (isNear ? .zero : ParityController.prudentTime)
             prudentUntil = until
             if now < until {
                 wanted = max(wanted, stripes)
@@ -199,7 +203,7 @@ struct ParityController {
         if loss65536 < ParityController.noise65536 { return 0 }
         let (c, depth) =
             roundTrip < ParityController.nearRoundTrip
-            ? (12, 1)
+            ? (16, 1)
             : roundTrip < .milliseconds(100)
                 ? (3, 2)
                 : roundTrip < .milliseconds(200)

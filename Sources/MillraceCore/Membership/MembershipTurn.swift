@@ -13,6 +13,7 @@ extension Membership {
         if config.findsParents {
             dropParents()
             takeParents()
+            takeNeighbours()
             letContactsGo()
             dial()
         }
@@ -89,7 +90,7 @@ extension Membership {
             if let peer = following.peer(i), peer.gossip.hasToldPlace {
                 // Without a stream, or further than a parent may be.
                 if peer.gossip.hops.map({ $0 >= FrameLimits.hopsMax }) ?? true { isLost = true }
-                if isLost { peer.gossip.refusedUntil = endpoint.now + .seconds(30) }
+                if isLost, !link.isNeighbour { peer.gossip.refusedUntil = endpoint.now + .seconds(30) }
             }
             if isLost { following.removeParent(i, now: endpoint.now) }
         }
@@ -110,38 +111,76 @@ extension Membership {
             groups: groups, taken: taken)
     }
 
-    /// Connected peers that could be asked for a contract at once.
+    /// No parent: a session for the tables' sake, or a standby.
+    private func isContact(_ peer: Peer) -> Bool { peer.parentIndex == nil || isFoundNeighbour(peer) }
+
+    private func isFoundNeighbour(_ peer: Peer) -> Bool {
+        guard let following, let i = peer.parentIndex else { return false }
+        return following.parents[i].isNeighbour && following.parents[i].isDiscovered
+    }
+
+    /// Connected peers that could be asked for a contract at once. A neighbour has its place there already.
     func candidates() -> [ParentCandidate] {
         endpoint.connected.compactMap { peer in
             let gossip = peer.gossip
-            guard peer.parentIndex == nil, gossip.isReached, gossip.recordIssuedAt > 0,
+            guard isContact(peer), gossip.isReached, gossip.recordIssuedAt > 0,
                 let hops = gossip.hops,
-                gossip.childrenFree > 0, gossip.refusedUntil <= endpoint.now,
+                gossip.childrenFree > 0 || peer.parentIndex != nil,
+                gossip.refusedUntil <= endpoint.now,
                 let entry = tables[PublicKey(peer.key)], let record = entry.record,
                 record.role == .relay, record.carries(.c0)
             else { return nil }
             // One that follows us is no parent of ours.
             if let child = peer.child, child.isOwed(now: endpoint.now) { return nil }
-            return ParentCandidate(key: entry.key, group: entry.group, hops: hops)
+            return ParentCandidate(
+                key: entry.key, group: entry.group, hops: hops, isNeighbour: peer.parentIndex != nil)
         }
     }
 
     private func takeParents() {
         guard let following else { return }
         var open = candidates()
-        while let chosen = seats(following).next(of: open, &secrets) {
+        // Neighbours first: they were drawn once, and need no handshake.
+        func next() -> ParentCandidate? {
+            let seats = seats(following)
+            return seats.next(of: open.filter(\.isNeighbour), &secrets) ?? seats.next(of: open, &secrets)
+        }
+        while let chosen = next() {
             open.removeAll { $0.key == chosen.key }
             guard let entry = tables[chosen.key] else { continue }
-            guard
-                following.addParent(
-                    PeerEndpoint(key: chosen.key, address: entry.address), now: endpoint.now) != nil
-            else { break }
+            if let i = following.parents.firstIndex(where: {
+                $0.isNeighbour && !$0.isRetired && $0.endpoint.key == chosen.key
+            }) {
+                following.promote(i, now: endpoint.now)
+            } else if following.addParent(
+                PeerEndpoint(key: chosen.key, address: entry.address), now: endpoint.now) == nil
+            {
+                break
+            }
             ownHops = hopsNow()
         }
         let standby = seats(following)
         isHungry =
             standby.taken < standby.wanted
             || open.count { standby.hasShare($0.group) } < config.standbyWanted
+    }
+
+    /// Standbys are of use before the day a parent is lost: as neighbours they are asked for what parents do not give.
+    private func takeNeighbours() {
+        guard let following else { return }
+        let selection = seats(following)
+        guard selection.taken >= selection.wanted else { return }
+        var open = candidates()
+        let found = following.parents.count { $0.isNeighbour && $0.isDiscovered && !$0.isRetired }
+        var missing = config.standbyWanted - found
+        open.removeAll { $0.isNeighbour || !selection.hasShare($0.group) || isDialled($0.key) }
+        while missing > 0, !open.isEmpty {
+            let chosen = open.remove(at: Int(secrets.next() % UInt64(open.count)))
+            guard let entry = tables[chosen.key] else { continue }
+            let peer = PeerEndpoint(key: chosen.key, address: entry.address)
+            guard following.addParent(peer, asNeighbour: true, now: endpoint.now) != nil else { return }
+            missing -= 1
+        }
     }
 
     // MARK: Contacts
@@ -151,7 +190,7 @@ extension Membership {
         guard let following else { return }
         let selection = seats(following)
         let open = candidates()
-        var kept = 0
+        var kept = following.parents.count { $0.isNeighbour && $0.isDiscovered && !$0.isRetired }
         for peer in endpoint.connected {
             guard let since = peer.gossip.dialledAt, peer.parentIndex == nil, peer.child == nil,
                 endpoint.now - since >= MembershipLimits.contactTime
@@ -171,7 +210,7 @@ extension Membership {
     private func dial() {
         guard let following else { return }
         let now = endpoint.now
-        var contacts = endpoint.connected.count { $0.gossip.dialledAt != nil && $0.parentIndex == nil }
+        var contacts = endpoint.connected.count { $0.gossip.dialledAt != nil && isContact($0) }
         func mayDial() -> Bool {
             dials.count < MembershipLimits.dialsMax && contacts + dials.count < MembershipLimits.contactsMax
         }
@@ -192,7 +231,7 @@ extension Membership {
         guard isHungry || isDue else { return }
         if isDue { nextFeelerAt = now + MembershipLimits.feelerInterval }
         let selection = seats(following)
-        let isHome = SubnetGroupCount(endpoint.connected.filter { $0.parentIndex == nil }.map(\.address))
+        let isHome = SubnetGroupCount(endpoint.connected.filter(isContact).map(\.address))
         func fits(_ entry: PeerTables.Entry) -> Bool {
             entry.mayBeDialled(now: now) && entry.record?.role ?? .relay == .relay
                 && selection.hasShare(entry.group) && isHome[entry.group] < selection.perGroup

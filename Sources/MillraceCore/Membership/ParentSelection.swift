@@ -14,6 +14,8 @@ struct ParentCandidate: BitwiseCopyable {
     var group: SubnetGroup
     /// As it told.
     var hops: UInt8
+    /// It is a neighbour already.
+    var isNeighbour = false
 }
 
 struct ParentSelection {

@@ -30,10 +30,12 @@ extension Following {
     /// A retired place is not given to another before this: shreds and requests that name it have gone by then.
     static let placeQuarantine = Interval.seconds(15)
 
-    /// Takes a parent in at run time, and dials it unless it has a session already. Its index; nil when all places are taken.
-    func addParent(_ endpoint: PeerEndpoint, now: Instant) -> Int? {
+    /// Takes a parent or a neighbour in at run time, and dials it unless it has a session already. Its index; nil when all places
+    /// are taken.
+    func addParent(_ endpoint: PeerEndpoint, asNeighbour: Bool = false, now: Instant) -> Int? {
         var link = ParentLink(endpoint: endpoint)
         link.isDiscovered = true
+        link.isNeighbour = asNeighbour
         let freed = parents.firstIndex { $0.retiredAt.map { now - $0 >= Following.placeQuarantine } ?? false }
         let place = freed ?? parents.count
         guard place < Following.parentsMax else { return nil }
@@ -41,6 +43,17 @@ extension Following {
         replan(now: now)
         connect(now: now)
         return place
+    }
+
+    /// A neighbour is to be a parent: from here on it is one that has just come.
+    func promote(_ i: Int, now: Instant) {
+        guard parents[i].isNeighbour, !parents[i].isRetired else { return }
+        parents[i].isNeighbour = false
+        if let peer = peer(i), parents[i].isConnected {
+            _ = established(peer, now: now)
+        } else {
+            replan(now: now)
+        }
     }
 
     /// Ends the contract with a parent. Its session stays: the peer may be a child, or be taken again.

@@ -171,7 +171,9 @@ extension Following {
             kind: .shreds, key: record.key, shreds: wanted, parent: parent, sentAt: now,
             deadline: deadline(parent, attempts: record.attempts, isShort: true, now: now),
             outstanding: wanted.count)
-        let isDear = parity.isLossy && peer.roundTrip.current >= Following.longRoundTrip
+        // While heights are pulled nothing is in a hurry, and the line is full.
+        let isDear =
+            takesStream && parity.isLossy && peer.roundTrip.current >= Following.longRoundTrip
         if record.attempts > 0 || isDear { request.repeatsAt = now + Following.repeatAfter }
         guard let number = requests.open(request) else { return }
         record.inFlight = record.inFlight.union(wanted)

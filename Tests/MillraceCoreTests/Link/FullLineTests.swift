@@ -173,6 +173,19 @@ func `before losses are known, on a long way, parity is a third of a slice`(
     #expect(!parity.sparesParity)
 }
 
+@Test(arguments: [(missing: 0, stripes: 1), (1, 2)])
+func `before losses are known, beside a parent, a slice has two shreds of parity of its own`(
+    missing: Int, stripes: Int
+) {
+    var parity = ParityController(floor: 1)
+    parity.begin(roundTrip: .milliseconds(29))
+    #expect(parity.stripes == 2 && parity.isPrudent && parity.sparesParity)
+    // One in fifty, or none: what is measured first counts.
+    for slice in 0..<50 { parity.note(expected: 9, missing: slice % 6 == 0 ? missing : 0, dataCount: 9) }
+    let isChanged = parity.decide(roundTrip: .milliseconds(14), queued: .zero, ceiling: 4, now: at(500))
+    #expect(isChanged && parity.stripes == stripes && !parity.isPrudent && !parity.sparesParity)
+}
+
 @Test func `a full line gives back half of what was bought in ignorance`() {
     var parity = ParityController(floor: 1)
     parity.begin(roundTrip: .milliseconds(300))

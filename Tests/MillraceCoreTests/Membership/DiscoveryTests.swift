@@ -56,6 +56,43 @@ import Testing
         #expect(replica.core.statistics.offences == 0)
     }
 
+    @Test func `standbys are neighbours until a parent is lost, and parents then`() throws {
+        let mesh = Mesh(seed: 24)
+        let sequencer = mesh.addSequencer()
+        let first = mesh.addListedRelay("relay-0", parents: [sequencer])
+        var relays = [first]
+        for i in 1..<7 {
+            relays.append(mesh.addListedRelay("relay-\(i)", parents: [sequencer], bootstrap: [first]))
+        }
+        try mesh.run(heights: 100)
+        let replica = mesh.addSeekingReplica("replica", bootstrap: [first]) {
+            $0.membership.parentsWanted = 2
+        }
+        mesh.run(for: .seconds(3))
+        try mesh.run(heights: 50)
+        func neighbours() -> [PeerReport] { replica.core.peers.filter { $0.isDiscovered && !$0.isParent } }
+        let before = neighbours()
+        #expect(before.count == 2)
+        for neighbour in before {
+            #expect(neighbour.completeThrough > 40 && neighbour.stripesFrom == 0 && !neighbour.isSilent)
+        }
+        // Both parents end without a word. Those beside them need no dial and no handshake.
+        let parents = replica.parentAddresses
+        for relay in relays where parents.contains(relay.address) { relay.isAlive = false }
+        try mesh.run(heights: 250)
+        #expect(replica.parentAddresses == Set(before.map(\.address)))
+        let after = Set(neighbours().map(\.address))
+        let taken = parents.union(replica.parentAddresses)
+        // The next stand beside them already, or are being dialled.
+        #expect(!after.isEmpty && after.isDisjoint(with: taken))
+        try mesh.finish()
+        #expect(replica.replica.isFinished)
+        #expect(replica.replica.stateCommitment() == mesh.sequencer.stateCommitment())
+        for node in mesh.nodes where node.isAlive {
+            #expect(node.core.statistics.offences == 0, "\(node.name)")
+        }
+    }
+
     @Test func `a full parent names others, and those are found`() throws {
         let mesh = Mesh(seed: 25)
         let sequencer = mesh.addSequencer()
