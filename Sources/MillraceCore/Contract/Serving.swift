@@ -1,5 +1,5 @@
-/// The parent's half of the protocol: grants contracts, forwards what they owe, answers repair and catch-up (Spec 60.4,
-/// 60.6, 60.7). The sequencer and the relays have one.
+/// The parent's half of the protocol: grants contracts, forwards what they owe, sends (Spec 60.4, 60.5). Requests are answered in
+/// `ServingRequests`. The sequencer and the relays have one.
 ///
 /// Promises: a child is sent what its contract says, as its way carries it: repair first, then heights that are missing, then
 /// the stream in order, then windows. Nothing is sent that was not verified (it comes from the store, where nothing else is).
@@ -18,8 +18,8 @@ final class Serving {
     /// A relay that cheats, in tests and simulations.
     var misconduct: Misconduct?
     let endpoint: Endpoint
-    private let store: SliceStore
-    private let windows: WindowStore?
+    let store: SliceStore
+    let windows: WindowStore?
     /// Peers with a child contract, in the order of their session slots.
     private(set) var children: [Peer] = []
     /// What every shred looks at of each child, in the same order and side by side.
@@ -49,7 +49,7 @@ final class Serving {
         self.windows = windows
     }
 
-    private func record(_ key: SliceKey) -> SliceRecord? {
+    func record(_ key: SliceKey) -> SliceRecord? {
         key.cadence == .c0 ? store.record(key) : windows?.record(key)
     }
 
@@ -101,7 +101,7 @@ final class Serving {
 
     var childrenFree: Int { min(max(config.childrenMax - children.count, 0), childrenWithRoom) }
 
-    private func child(of peer: Peer) -> Child? {
+    func child(of peer: Peer) -> Child? {
         if let child = peer.child { return child }
         guard hasPlace(for: peer) else { return nil }
         let child = Child(pacingKilobitsPerSecond: config.pacingKilobitsPerSecond, now: endpoint.now)
@@ -233,76 +233,6 @@ final class Serving {
     /// What a child says of the datagrams sent to it.
     func feedback(_ told: LinkFeedback, from peer: Peer) {
         peer.child?.link.feedback(told, now: endpoint.now)
-    }
-
-    // MARK: Requests
-
-    func repair(request: UInt16, _ key: SliceKey, _ shreds: StripeSet, withHeader: Bool, from peer: Peer) {
-        if let misconduct, !misconduct.answers(key.firstHeight) { return }
-        if key.cadence != .c0, let child = peer.child, !child.windowRequests.isNew(request, key) { return }
-        guard let child = child(of: peer), let record = record(key) else {
-            if key.cadence != .c0, peer.child != nil,
-                demand?(key, shreds, withHeader, request, peer) ?? false
-            {
-                return
-            }
-            miss(request, shreds, header: withHeader, peer)
-            return
-        }
-        if key.cadence != .c0 { windows?.entry(key.cadence, key.firstHeight)?.usedAt = endpoint.now }
-        let asked = shreds.intersection(record.shreds)
-        let held = asked.intersection(record.have)
-        let missing = asked.subtracting(held)
-        // A run of empty mini-blocks is named by its first height, whatever height was asked for.
-        let work = Work(key: record.key, shreds: held, withHeader: withHeader, request: request)
-        // A slice of a coarser window is wanted next; a shred of c0 holds a replica up.
-        let isQueued = key.cadence == .c0 ? child.repairs.append(work) : child.bulk.insertByHeight(work)
-        renew(peer)
-        if !isQueued {
-            miss(request, asked, header: withHeader, peer)
-        } else if !missing.isEmpty {
-            if key.cadence != .c0, demand?(key, missing, false, request, peer) ?? false { return }
-            miss(request, missing, header: false, peer)
-        }
-    }
-
-    func catchUp(request: UInt16, cadence: Cadence, first: UInt64, count: Int, from peer: Peer) {
-        if let misconduct, !misconduct.answers(first) { return }
-        guard cadence == .c0, let child = child(of: peer), store.entry(first) != nil else {
-            miss(request, .empty, header: true, peer)
-            return
-        }
-        defer { renew(peer) }
-        var height = first
-        // The frame's bound keeps `count` at 256 and heights below 2^48.
-        let end = first + UInt64(count)
-        while height < end {
-            guard let entry = store.entry(height) else { break }
-            for record in entry.slices {
-                guard let record else { continue }
-                let work = Work(
-                    key: record.key, shreds: record.have.data, withHeader: true, request: request)
-                // What does not fit is asked for again when the request's timer fires.
-                if !child.heights.renew(work), !child.heights.append(work) { return }
-            }
-            height = entry.lastHeight + 1
-        }
-    }
-
-    /// More of an answer that was begun: what a relay has fetched for a child.
-    func answer(
-        _ record: SliceRecord, _ shreds: StripeSet, withHeader: Bool, request: UInt16, to peer: Peer
-    ) {
-        guard let child = peer.child else { return }
-        // What does not fit is asked for again.
-        _ = child.bulk.insertByHeight(
-            Work(key: record.key, shreds: shreds, withHeader: withHeader, request: request))
-        renew(peer)
-    }
-
-    func miss(_ request: UInt16, _ shreds: StripeSet, header: Bool, _ peer: Peer) {
-        endpoint.statistics.missesSent &+= 1
-        endpoint.send(.miss(request: request, shreds, header: header), to: peer)
     }
 
     // MARK: Sending

@@ -65,6 +65,18 @@ extension Following {
         }
     }
 
+    /// A neighbour is asked for little at once (Spec 60.6, rule 7): so much of `wanted` as it may be asked for now. It counts.
+    private func allowed(_ wanted: StripeSet, of parent: Int) -> StripeSet {
+        guard parents[parent].isNeighbour else { return wanted }
+        let part = wanted.prefix(parents[parent].allowance.shreds)
+        spend(part.count, of: parent)
+        return part
+    }
+
+    private func spend(_ shreds: Int, of parent: Int) {
+        if parents[parent].isNeighbour { parents[parent].allowance.take(shreds) }
+    }
+
     func deadline(_ parent: Int, attempts: Int, isShort: Bool = false, now: Instant) -> Instant {
         let roundTrip = peer(parent)?.roundTrip
         let timeout = (isShort ? roundTrip?.timeoutShort : roundTrip?.timeout) ?? RoundTrip.assumed
@@ -165,8 +177,7 @@ extension Following {
                 attempt: record.attempts, missedBy: 0, height: record.key.firstHeight, isOld: false)
         }
         guard let parent, let peer = peer(parent) else { return }
-        if parents[parent].isNeighbour { wanted = wanted.prefix(parents[parent].allowance.shreds) }
-        parents[parent].allowance.take(wanted.count)
+        wanted = allowed(wanted, of: parent)
         var request = RepairRequest(
             kind: .shreds, key: record.key, shreds: wanted, parent: parent, sentAt: now,
             deadline: deadline(parent, attempts: record.attempts, isShort: true, now: now),
@@ -205,10 +216,8 @@ extension Following {
                     height: request.key.firstHeight, isOld: false),
                 let peer = peer(parent)
             else { continue }
-            var wanted = request.shreds.intersection(record.missingData)
-            if parents[parent].isNeighbour { wanted = wanted.prefix(parents[parent].allowance.shreds) }
+            let wanted = allowed(request.shreds.intersection(record.missingData), of: parent)
             if wanted.isEmpty { continue }
-            parents[parent].allowance.take(wanted.count)
             let copy = RepairRequest(
                 kind: .shreds, key: request.key, shreds: wanted, parent: parent, sentAt: now,
                 deadline: max(request.deadline, now), outstanding: wanted.count)
@@ -236,7 +245,7 @@ extension Following {
             kind: .shreds, key: key, shreds: .allData, parent: parent, sentAt: now,
             deadline: deadline(parent, attempts: 0, now: now) + .milliseconds(20),
             outstanding: StripeSet.dataStripesMax)
-        parents[parent].allowance.take(request.outstanding)
+        spend(request.outstanding, of: parent)
         guard let number = requests.open(request) else { return }
         endpoint.statistics.repairsAsked &+= 1
         endpoint.send(.repair(request: number, key, .allData, withHeader: true), to: peer)
@@ -281,7 +290,7 @@ extension Following {
             last = min(last, first + UInt64(heights) - 1)
         }
         let count = Int(last - first) + 1
-        parents[parent].allowance.take(max(count * shredsPerHeight16 / 16, 1))
+        spend(max(count * shredsPerHeight16 / 16, 1), of: parent)
         // On a full line, what was asked for before comes first.
         let isFull = if case .pulling = intake { true } else { isLineFull }
         let ahead =

@@ -10,9 +10,9 @@ import Testing
 
 private func bed(
     _ text: String, _ sources: [LinkBed.Source], apart: Interval = .zero, warmUp: Int64 = 5,
-    seconds: Int64 = 8
+    seconds: Int64 = 8, seed: UInt64 = 1
 ) -> LinkBed {
-    let bed = LinkBed(text)
+    let bed = LinkBed(text, seed: seed)
     for (index, source) in sources.enumerated() { bed.add(source, after: apart * Int64(index)) }
     bed.run(.seconds(warmUp))
     bed.measure()
@@ -53,6 +53,16 @@ func `loss by chance does not lower the rate`(loss: String) {
     let bed = bed("rate=20,rtt=60,loss=\(loss)", [.greedy])
     let lost = loss.hasPrefix("10") ? 0.1 : loss.hasPrefix("5") ? 0.05 : 0.01
     #expect(bed.megabits(over: .seconds(8)) >= 0.85 * 20 * (1 - lost))
+}
+
+@Test(
+    arguments: [
+        "rtt=40,loss=2%,burst=3", "rtt=300,loss=2%,burst=3", "rtt=100,loss=5%,burst=8",
+        "rtt=300,loss=5%,burst=3",
+    ], [UInt64(1), 3, 6])
+func `losses in bursts are no policer, though they come and go`(link: String, seed: UInt64) {
+    let bed = bed("rate=25,queue=200ms,\(link)", [.greedy], warmUp: 2, seed: seed)
+    #expect(bed.megabits(over: .seconds(8)) >= 0.85 * 25)
 }
 
 @Test(arguments: [
@@ -102,6 +112,15 @@ func `a policer is noticed though it delays nothing`(burst: Int) {
         "rate=30,rtt=60,queue=200ms,policer=5,policerburst=\(burst)", [.stream(kilobitsPerSecond: 8_200)])
     #expect(bed.megabits(over: .seconds(8)) >= 4.5)
     #expect(bed.lossShare < 0.05)
+}
+
+@Test(arguments: [LinkBed.Source.stream(kilobitsPerSecond: 8_200), .greedy], [UInt64(1), 2, 3])
+func `a policer on a lossy way is kept to, and not forgotten`(source: LinkBed.Source, seed: UInt64) {
+    let bed = bed(
+        "rate=30,rtt=60,queue=200ms,policer=5,policerburst=16000,loss=2%,burst=3", [source], seed: seed)
+    #expect(bed.megabits(over: .seconds(8)) >= 3.5)
+    // Who took chance for all of it would lose a third.
+    #expect(bed.lossShare < 0.08)
 }
 
 @Test func `a clock that leaps ahead changes nothing for long`() {
