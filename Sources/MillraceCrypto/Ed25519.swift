@@ -44,6 +44,13 @@ public struct VerifyingKey: Hashable, Sendable, BitwiseCopyable {
         }
     }
 
+    /// The message is a hash.
+    public func isValid(_ signature: Signature, over hash: Hash32) -> Bool {
+        Blake2b.withKeyBytes(hash) { bytes in
+            withReadableBase(bytes) { isValid(signature, over: $0, count: bytes.count) }
+        }
+    }
+
     public func isValid(_ signature: Signature, over message: [UInt8]) -> Bool {
         isValid(signature, over: message.span.bytes)
     }

@@ -255,6 +255,6 @@ extension SliceHeader {
 
     /// The same with `hash` already at hand.
     public func isSigned(by key: VerifyingKey, hash: Hash32) -> Bool {
-        key.isValid(signature, over: hash.bytes)
+        key.isValid(signature, over: hash)
     }
 }

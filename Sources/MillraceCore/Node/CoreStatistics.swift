@@ -122,6 +122,8 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var address: PeerAddress
     public var key: Hash32
     public var isParent: Bool
+    /// It has no contract with us and is asked for what parents do not give.
+    public var isNeighbour: Bool
     public var isChild: Bool
     /// Stripes it sends us, and stripes we send it.
     public var stripesFrom: Int
@@ -135,7 +137,7 @@ public struct PeerReport: Hashable, Sendable, BitwiseCopyable {
     public var shredsDropped: UInt64
     public var offences: Int
     public var isSilent: Bool
-    /// A parent that was found and not configured.
+    /// A parent or neighbour that was found and not configured.
     public var isDiscovered: Bool
     /// Every term of its score, and what it leads to.
     public var score: ScoreReport

@@ -341,6 +341,7 @@ final class StreamNode {
             let link = peer.parentIndex.flatMap { following?.parents[$0] }
             return PeerReport(
                 address: peer.address, key: peer.key, isParent: link.map { !$0.isNeighbour } ?? false,
+                isNeighbour: link?.isNeighbour ?? false,
                 isChild: peer.child != nil,
                 stripesFrom: link?.stripes.count ?? 0, stripesTo: peer.child?.terms.stripes.count ?? 0,
                 roundTripMicroseconds: peer.roundTrip.isMeasured ? peer.roundTrip.smoothed.microseconds : 0,

@@ -175,13 +175,26 @@ extension Following {
     }
 
     /// A tip that half of the parents have reached: neither one that claims too much nor one that is behind decides.
-    private var commonTip: UInt64? {
-        var tips: [UInt64] = []
-        for i in parents.indices where parents[i].isParent {
-            if let tip = peer(i)?.status.tip, tip > 0 { tips.append(tip) }
+    private var commonTip: UInt64? { tipTold { $0 / 2 } }
+
+    /// Of the tips that parents tell, the one at this place of so many, the lowest first; nil when none has told one. Asked several
+    /// times a mini-block, so it allocates nothing.
+    func tipTold(place: (Int) -> Int) -> UInt64? {
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Following.parentsMax) { tips in
+            var count = 0
+            for i in parents.indices where parents[i].isParent && count < tips.count {
+                guard let tip = ask(i, { $0.status.tip }), tip > 0 else { continue }
+                // Inserted where it belongs: they are few.
+                var at = count
+                while at > 0, tips[at - 1] > tip {
+                    tips.initializeElement(at: at, to: tips[at - 1])
+                    at -= 1
+                }
+                tips.initializeElement(at: at, to: tip)
+                count += 1
+            }
+            return count == 0 ? nil : tips[min(max(place(count), 0), count - 1)]
         }
-        tips.sort()
-        return tips.isEmpty ? nil : tips[tips.count / 2]
     }
 
     /// What parent `i` may send: its part of what the line carries, by stripes, and a quarter more, since the parts are only

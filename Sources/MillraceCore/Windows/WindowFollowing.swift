@@ -186,13 +186,8 @@ final class WindowFollowing {
 
     /// How far the stream is: what is signed, or what at least half of the parents say, so that one that lies moves nothing.
     private var tip: UInt64 {
-        var told: [UInt64] = []
-        for i in following.parents.indices where following.parents[i].isParent {
-            if let status = following.peer(i)?.status, status.tip > 0 { told.append(status.tip) }
-        }
-        told.sort()
         // Without a parent nothing is known, and least of all that there is no more.
-        if !told.isEmpty { latestTip = told[(told.count - 1) / 2] }
+        if let told = following.tipTold(place: { ($0 - 1) / 2 }) { latestTip = told }
         return max(following.headerTip, latestTip)
     }
 

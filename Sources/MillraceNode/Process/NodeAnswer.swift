@@ -32,9 +32,10 @@ public struct NodeAnswer {
         let peers = fields["peers"] as? [[String: Any]] ?? []
         for peer in peers {
             func of(_ name: String) -> String { NodeAnswer.text(peer[name]) }
-            let isParent = peer["isParent"] as? Bool == true
-            let isChild = peer["isChild"] as? Bool == true
-            let role = isParent ? (isChild ? "parent and child" : "parent") : isChild ? "child" : "peer"
+            func has(_ name: String) -> Bool { peer[name] as? Bool == true }
+            let roles = [("isParent", "parent"), ("isNeighbour", "neighbour"), ("isChild", "child")]
+                .filter { has($0.0) }.map(\.1)
+            let role = roles.isEmpty ? "peer" : roles.joined(separator: " and ")
             lines.append(
                 "  \(of("address"))  \(role)  \(of("standing"))  \(of("points")) points  \(of("roundTripMs")) ms  "
                     + "\(of("stripesFrom")) stripes from, \(of("stripesTo")) to  \(of("lossPerMille"))‰ lost")

@@ -46,8 +46,8 @@ enum PeerStatus {
         .object([
             ("address", .string(peer.address.description)),
             ("key", .string(PeerURI(key: .init(peer.key), address: peer.address).description)),
-            ("isParent", .bool(peer.isParent)), ("isChild", .bool(peer.isChild)),
-            ("isSilent", .bool(peer.isSilent)),
+            ("isParent", .bool(peer.isParent)), ("isNeighbour", .bool(peer.isNeighbour)),
+            ("isChild", .bool(peer.isChild)), ("isSilent", .bool(peer.isSilent)),
             ("stripesFrom", .integer(Int64(peer.stripesFrom))),
             ("stripesTo", .integer(Int64(peer.stripesTo))),
             ("roundTripMs", .number(Double(peer.roundTripMicroseconds) / 1_000)),

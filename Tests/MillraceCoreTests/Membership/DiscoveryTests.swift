@@ -70,7 +70,7 @@ import Testing
         }
         mesh.run(for: .seconds(3))
         try mesh.run(heights: 50)
-        func neighbours() -> [PeerReport] { replica.core.peers.filter { $0.isDiscovered && !$0.isParent } }
+        func neighbours() -> [PeerReport] { replica.core.peers.filter { $0.isNeighbour && $0.isDiscovered } }
         let before = neighbours()
         #expect(before.count == 2)
         for neighbour in before {
