@@ -200,7 +200,10 @@ extension Following {
                 let (lost, equations) = account(of: record, now: now)
                 record.short = lost
                 if lost > 0 { open.append((record, lost, place)) }
-                cover(&open, by: equations, at: place, span: Int(record.assembler.header.windowSpan))
+                let span = Int(record.assembler.header.windowSpan)
+                // Of slices before `next` only the last in a row are here: after a gap that came as a window, say, parity that
+                // reaches further back determines nothing.
+                if span - place <= wholeRun { cover(&open, by: equations, at: place, span: span) }
             }
             height = entry.lastHeight + 1
         }
@@ -211,8 +214,12 @@ extension Following {
         guard isStreaming, let oldest = open.first(where: { $0.lost > 0 && place - $0.place < 15 }) else {
             return
         }
+        // Windows at the stream's beginning are shorter, and reach as far back as that.
+        let span = Int(oldest.record.assembler.header.windowSpan)
+        let isAllHere = span < WireLimits.windowSpanMax && span - oldest.place <= wholeRun
         var expected = parityToCome(
-            slices: WireLimits.windowSpanMax - 1 - (place - oldest.place), like: oldest.record)
+            slices: WireLimits.windowSpanMax - 1 - (place - oldest.place),
+            after: isAllHere ? 0 : WireLimits.windowSpanMax - 1 - wholeRun - place, like: oldest.record)
         // The newest are left to parity: the oldest is asked for when something has to be.
         for gap in open.reversed() where gap.lost > 0 && !gap.record.isBacklog && place - gap.place < 15 {
             let covered = min(expected, gap.lost)
@@ -273,9 +280,10 @@ extension Following {
         return (record.lost.count, record.have.parity.count + owed.parity.count)
     }
 
-    /// Equations that the parity bought will bring over the next `slices` slices, or while a repair takes if that is shorter.
-    /// What is lost meanwhile is not taken off: when it is lost, it raises the shortage itself.
-    private func parityToCome(slices: Int, like record: SliceRecord) -> Int {
+    /// Equations that the parity bought will bring over the next `slices` slices, or while a repair takes if that is shorter;
+    /// that of the first `after` reaches too far back. What is lost meanwhile is not taken off: when it is lost, it raises the
+    /// shortage itself.
+    private func parityToCome(slices: Int, after: Int, like record: SliceRecord) -> Int {
         let header = record.assembler.header
         var bought = 0
         var rest = shredsBought(record).parity
@@ -292,8 +300,9 @@ extension Following {
         }
         if bought == 0 || slices <= 0 { return 0 }
         let perSlice = Limits.miniBlockInterval.nanoseconds / Int64(max(header.sliceCount, 1))
-        let within = min(
-            slices, Int(roundTrip().nanoseconds / max(perSlice, 1)) + Following.slicesOfPatience)
+        let within = max(
+            min(slices, Int(roundTrip().nanoseconds / max(perSlice, 1)) + Following.slicesOfPatience)
+                - max(after, 0), 0)
         // Rounded up: what is asked for beside parity that comes all the same is waste.
         return (bought * (65_536 - parity.loss65536) * within + 65_535) / 65_536
     }
