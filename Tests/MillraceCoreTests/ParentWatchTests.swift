@@ -86,6 +86,18 @@ import Testing
         #expect(net.replica.replica.isFinished)
     }
 
+    @Test func `how far a parent has answered is told by the latest of what it was asked for`() {
+        func at(_ milliseconds: Int64) -> Instant { .zero + .milliseconds(milliseconds) }
+        var link = ParentLink(endpoint: PeerEndpoint(key: nil, address: .loopback(port: 1)))
+        link.noteBrought(40, askedAt: at(5), now: at(100))
+        link.noteBrought(30, askedAt: at(5), now: at(101))
+        #expect(link.brought.height == 40 && link.brought.sentAt == at(5) && link.broughtHeightsAt == at(101))
+        // Low heights were asked for anew, and are answered first: of 50 that says nothing.
+        link.noteBrought(10, askedAt: at(9), now: at(102))
+        link.noteBrought(50, askedAt: at(5), now: at(103))
+        #expect(link.brought.height == 10 && link.brought.sentAt == at(9))
+    }
+
     @Test func `strangers leave the places of known children free`() throws {
         let mesh = Mesh(seed: 5)
         let known = mesh.keys("known").publicKey

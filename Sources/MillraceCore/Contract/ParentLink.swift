@@ -104,6 +104,8 @@ struct ParentLink {
     var answeredAt: Instant = .zero
     /// When it last answered a request for heights: these answers come last, one request after the other.
     var broughtHeightsAt: Instant = .zero
+    /// The highest height that came in answer to the latest of those requests that is answered, and when that was sent.
+    var brought: (height: UInt64, sentAt: Instant) = (0, .zero)
     /// When it last said that it dropped what it owed.
     var refusedAt: Instant?
     /// The most advanced shred it sent by contract, that of the last checkpoint, and the one before: shreds of its
@@ -134,6 +136,14 @@ struct ParentLink {
         resetDebt()
         if position > progress { progress = position }
         return isOnTrial
+    }
+
+    /// A height came in answer to a request for heights.
+    mutating func noteBrought(_ height: UInt64, askedAt: Instant, now: Instant) {
+        broughtHeightsAt = now
+        if askedAt > brought.sentAt || askedAt == brought.sentAt && height > brought.height {
+            brought = (height, askedAt)
+        }
     }
 
     mutating func resetDebt() {

@@ -1,5 +1,5 @@
 /// Answers to a child's requests (Spec 60.6, 60.7): what is held is queued behind what goes first, the rest is MISS at once, so
-/// that the child can ask elsewhere. Called by `StreamNode` for REPAIR and CATCHUP, by a relay's `WindowRelay` for what it fetched.
+/// that the child can ask elsewhere. Called by `StreamNode` for REPAIR and CATCHUP, by `WindowRelay` for what it fetched.
 ///
 /// Bounds: a child's queues (`WorkQueue`); a request may name 256 heights at most. What does not fit is asked for again.
 

@@ -149,6 +149,23 @@ extension Following {
         }
     }
 
+    /// Whether a request for heights is over before its time: its parent answers in order of heights, and higher ones have come,
+    /// one tolerance ago, that were asked for later. What did not come of it was lost, or the request itself was.
+    func isOvertaken(_ number: UInt16, _ request: RepairRequest, now: Instant) -> Bool {
+        guard case .catchUp(_, let last) = request.kind, parents.indices.contains(request.parent) else {
+            return false
+        }
+        let brought = parents[request.parent].brought
+        guard brought.height > last, brought.sentAt >= request.sentAt else { return false }
+        if request.overtakenAt == .distantFuture {
+            var late = request
+            late.overtakenAt = now
+            requests.update(number, late)
+            return false
+        }
+        return now - request.overtakenAt >= (peer(request.parent)?.roundTrip.reorderTolerance ?? .zero)
+    }
+
     /// Which parent answers soonest: the round trip, and what is asked of it already at the rate at which it sends. One that is
     /// not busy is taken to send its part of what the line brings.
     func parentToPull(height: UInt64) -> Int? {
@@ -177,8 +194,8 @@ extension Following {
     /// A tip that half of the parents have reached: neither one that claims too much nor one that is behind decides.
     private var commonTip: UInt64? { tipTold { $0 / 2 } }
 
-    /// Of the tips that parents tell, the one at this place of so many, the lowest first; nil when none has told one. Asked several
-    /// times a mini-block, so it allocates nothing.
+    /// Of the tips that parents tell, the one at this place of so many, the lowest first; nil when none has told one. Asked
+    /// several times a mini-block, so it allocates nothing.
     func tipTold(place: (Int) -> Int) -> UInt64? {
         withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Following.parentsMax) { tips in
             var count = 0

@@ -68,7 +68,7 @@ extension Following {
         case .catchUp:
             // A long answer is on its way as long as it goes on.
             if let peer = peer(request.parent) {
-                parents[request.parent].broughtHeightsAt = now
+                parents[request.parent].noteBrought(key.firstHeight, askedAt: request.sentAt, now: now)
                 request.deadline = max(
                     request.deadline, now + max(peer.roundTrip.timeout, Following.answerPauseMax))
             }
@@ -255,6 +255,10 @@ extension Following {
             if case .catchUp(let first, let last) = request.kind, isComplete(first, last) {
                 endpoint.statistics.heightsCaughtUp &+= last - first + 1
                 requests.close(number)
+                continue
+            }
+            if isOvertaken(number, request, now: now) {
+                settle(number, now: now)
                 continue
             }
             guard now >= request.deadline else { continue }

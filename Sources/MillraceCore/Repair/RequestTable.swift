@@ -33,6 +33,8 @@ struct RepairRequest: BitwiseCopyable {
     /// Of a catch-up: the highest height that has come of it. What is missing below was lost, not late, because a parent
     /// answers in order.
     var progress: UInt64 = 0
+    /// And since when what was asked for after it has come.
+    var overtakenAt = Instant.distantFuture
 
     init(
         kind: Kind, key: SliceKey, shreds: StripeSet, parent: Int, sentAt: Instant, deadline: Instant,
