@@ -98,6 +98,26 @@ import Testing
         #expect(link.brought.height == 10 && link.brought.sentAt == at(9))
     }
 
+    @Test func `another slice's shred answers no request, nor do heights above those asked for`() {
+        func request(_ kind: RepairRequest.Kind) -> RepairRequest {
+            RepairRequest(
+                kind: kind, key: SliceKey(firstHeight: 20, index: 1), shreds: .allData, parent: 0,
+                sentAt: .zero,
+                deadline: .zero, outstanding: 3)
+        }
+        for kind in [RepairRequest.Kind.shreds, .header] {
+            #expect(request(kind).concerns(SliceKey(firstHeight: 20, index: 1)))
+            #expect(!request(kind).concerns(SliceKey(firstHeight: 20, index: 0)))
+            #expect(!request(kind).concerns(SliceKey(firstHeight: 19, index: 1)))
+        }
+        let heights = request(.catchUp(first: 20, last: 24))
+        // A run of empty mini-blocks is named by its first height, which may lie before those asked for.
+        for height in [UInt64(15), 20, 24] {
+            #expect(heights.concerns(SliceKey(firstHeight: height, index: 0)))
+        }
+        #expect(!heights.concerns(SliceKey(firstHeight: 25, index: 0)))
+    }
+
     @Test func `strangers leave the places of known children free`() throws {
         let mesh = Mesh(seed: 5)
         let known = mesh.keys("known").publicKey

@@ -206,7 +206,7 @@ final class Following {
         }
         if let request {
             parents[i].answeredAt = now
-            answered(request, key, index: index, now: now)
+            answered(request, key, index: index, by: i, now: now)
         } else {
             // It answers and does nothing else.
             if parents[i].isNeighbour {

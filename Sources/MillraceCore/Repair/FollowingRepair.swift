@@ -35,9 +35,10 @@ extension Following {
 
     // MARK: Answers
 
-    /// A shred that answers `number` came, useful or not.
-    func answered(_ number: UInt16, _ key: SliceKey, index: Int, now: Instant) {
-        guard var request = requests[number] else { return }
+    /// A shred that answers `number` came from parent `i`, useful or not. Whoever was not asked, or sends another slice's, has
+    /// answered nothing.
+    func answered(_ number: UInt16, _ key: SliceKey, index: Int, by i: Int, now: Instant) {
+        guard var request = requests[number], request.parent == i, request.concerns(key) else { return }
         noticeStandstill(now: now)
         if !request.isAnswered {
             request.isAnswered = true

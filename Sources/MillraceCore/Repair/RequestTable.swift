@@ -50,6 +50,11 @@ struct RepairRequest: BitwiseCopyable {
         asked = outstanding
     }
 
+    /// Whether a shred of this slice can be an answer.
+    func concerns(_ key: SliceKey) -> Bool {
+        if case .catchUp(_, let last) = kind { key.firstHeight <= last } else { key == self.key }
+    }
+
     /// So much of it did not come that the link, not chance, is to blame.
     var isStarved: Bool { asked >= 4 && outstanding * 2 > asked }
 }
