@@ -88,8 +88,10 @@ extension Following {
         parents[i].graceUntil = now + .milliseconds(500)
         if !parents[i].isNeighbour {
             beginTrial(i, now: now)
-            parity.begin(roundTrip: peer.roundTrip.current)
-            if parity.isPrudent { sumEvery = 1 }
+            let roundTrip = peer.roundTrip.current
+            parity.begin(roundTrip: roundTrip)
+            // Parity is promised to nobody, but sums are: a line up that is short has no room for them on suspicion.
+            if parity.isPrudent, roundTrip >= ParityController.prudentRoundTrip { sumEvery = 1 }
         }
         replan(now: now)
         return true
