@@ -126,6 +126,8 @@ struct ParentLink {
         case .down, .connecting: false
         }
     }
+    /// A neighbour that was found: a parent's place is the next thing it is for.
+    var isStandby: Bool { isNeighbour && isDiscovered && !isRetired }
     /// It has one, and could have a contract.
     var isParent: Bool { isConnected && !isNeighbour }
 

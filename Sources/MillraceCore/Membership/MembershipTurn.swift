@@ -112,11 +112,9 @@ extension Membership {
     }
 
     /// No parent: a session for the tables' sake, or a standby.
-    private func isContact(_ peer: Peer) -> Bool { peer.parentIndex == nil || isFoundNeighbour(peer) }
-
-    private func isFoundNeighbour(_ peer: Peer) -> Bool {
-        guard let following, let i = peer.parentIndex else { return false }
-        return following.parents[i].isNeighbour && following.parents[i].isDiscovered
+    private func isContact(_ peer: Peer) -> Bool {
+        guard let following, let i = peer.parentIndex else { return true }
+        return following.parents[i].isStandby
     }
 
     /// Connected peers that could be asked for a contract at once. A neighbour has its place there already.
@@ -148,9 +146,8 @@ extension Membership {
         while let chosen = next() {
             open.removeAll { $0.key == chosen.key }
             guard let entry = tables[chosen.key] else { continue }
-            if let i = following.parents.firstIndex(where: {
-                $0.isNeighbour && !$0.isRetired && $0.endpoint.key == chosen.key
-            }) {
+            if let i = following.parents.firstIndex(where: { $0.isStandby && $0.endpoint.key == chosen.key })
+            {
                 following.promote(i, now: endpoint.now)
             } else if following.addParent(
                 PeerEndpoint(key: chosen.key, address: entry.address), now: endpoint.now) == nil
@@ -171,8 +168,7 @@ extension Membership {
         let selection = seats(following)
         guard selection.taken >= selection.wanted else { return }
         var open = candidates()
-        let found = following.parents.count { $0.isNeighbour && $0.isDiscovered && !$0.isRetired }
-        var missing = config.standbyWanted - found
+        var missing = config.standbyWanted - following.parents.count(where: \.isStandby)
         open.removeAll { $0.isNeighbour || !selection.hasShare($0.group) || isDialled($0.key) }
         while missing > 0, !open.isEmpty {
             let chosen = open.remove(at: Int(secrets.next() % UInt64(open.count)))
@@ -190,7 +186,7 @@ extension Membership {
         guard let following else { return }
         let selection = seats(following)
         let open = candidates()
-        var kept = following.parents.count { $0.isNeighbour && $0.isDiscovered && !$0.isRetired }
+        var kept = following.parents.count(where: \.isStandby)
         for peer in endpoint.connected {
             guard let since = peer.gossip.dialledAt, peer.parentIndex == nil, peer.child == nil,
                 endpoint.now - since >= MembershipLimits.contactTime
